@@ -1,0 +1,70 @@
+"""Annotation files → head points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import DataError
+
+
+def read_mat(path: Path) -> dict[str, Any]:
+    """Every variable of a MATLAB file.
+
+    Raises:
+        DataError: the file is missing or is not a MATLAB 4–7.2 file.
+    """
+    from scipy.io import loadmat
+
+    try:
+        return loadmat(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: annotation file is missing") from None
+    except NotImplementedError:
+        raise DataError(f"{path}: a MATLAB 7.3 (HDF5) file; expected version 7.2 or earlier") from None
+    except Exception as error:  # scipy raises many kinds on damaged files; all mean the same to a user
+        raise DataError(f"{path}: not a MATLAB file ({type(error).__name__}: {error})") from None
+
+
+def read_mat_points(path: Path, variable: str) -> np.ndarray:
+    """Head points float64 [N, 2] from the N×2 matrix `variable` of a MATLAB file; see `checked_points`."""
+    content = read_mat(path)
+    if variable not in content:
+        found = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "none"
+        raise DataError(f"{path}: no variable {variable!r}; found {found}")
+    return checked_points(path, content[variable])
+
+
+def checked_points(path: Path, values: Any) -> np.ndarray:
+    """`values` as float64 [N, 2], N ≥ 0.
+
+    Points outside the picture and repeated points are kept: whether they count is the protocol's to say, and
+    `harness data check` reports them.
+
+    Raises:
+        DataError: not numbers, not two columns, or NaN or infinite coordinates.
+    """
+    try:
+        points = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{path}: head points are not numbers") from None
+    if points.size == 0:
+        return np.zeros((0, 2))
+    if points.ndim != 2 or points.shape[1] < 2:
+        raise DataError(f"{path}: head points have shape {points.shape}; expected (heads, 2)")
+    points = points[:, :2]
+    bad = ~np.isfinite(points).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{path}: {int(bad.sum())} of {len(points)} head points are NaN or infinite "
+            f"(first: number {int(np.argmax(bad)) + 1}); expected finite coordinates. Remove or repair them."
+        )
+    return points
+
+
+def inside(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """bool [N]: which points (x, y) lie in the frame 0 ≤ x < width, 0 ≤ y < height."""
+    x, y = points[:, 0], points[:, 1]
+    return (x >= 0) & (x < width) & (y >= 0) & (y < height)

@@ -1,0 +1,96 @@
+"""The one module that knows which Keras backend runs: seeds, determinism, precision, XLA, device names."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def quiet() -> None:
+    """Silences the backends' start-up chatter; call before Keras is first imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("GLOG_minloglevel", "3")
+
+
+def prepare(seed: int, precision: str = "float32") -> None:
+    """Seeds Python, NumPy and the backend, asks for repeatable kernels, and sets the precision policy."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    keras.mixed_precision.set_dtype_policy(precision)
+
+
+def jit_compile() -> bool | str:
+    """Whether to compile with XLA: not on a CPU with TensorFlow (measured twice as slow), always with JAX."""
+    import keras
+
+    name = keras.backend.backend()
+    if name == "jax":
+        return True
+    return "auto" if name == "tensorflow" and accelerator() else False
+
+
+def accelerator() -> str | None:
+    """The name of the accelerator in use, or None on a CPU."""
+    import keras
+
+    name = keras.backend.backend()
+    if name == "tensorflow":
+        import tensorflow
+
+        devices = tensorflow.config.list_physical_devices("GPU")
+        if devices:
+            details = tensorflow.config.experimental.get_device_details(devices[0])
+            return str(details.get("device_name", "GPU"))
+        return None
+    if name == "jax":
+        import jax
+
+        device = jax.devices()[0]
+        return None if device.platform == "cpu" else str(device.device_kind)
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is any backend's way of saying that memory ran out."""
+    if isinstance(error, MemoryError):
+        return True
+    text = f"{type(error).__name__}: {error}"
+    return any(sign in text for sign in ("ResourceExhausted", "RESOURCE_EXHAUSTED", "OutOfMemory", "out of memory"))
+
+
+def environment() -> dict[str, Any]:
+    """What a record says about where a run ran: versions, backend, device. Never part of a run's identity."""
+    import keras
+
+    name = keras.backend.backend()
+    packages = ("keras", name, "numpy", "opencv-python", "crowd-harness")
+    return {
+        "backend": name,
+        "device": accelerator() or f"CPU ({os.cpu_count()} cores, {platform.machine()})",
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "versions": {package: _version(package) for package in packages},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

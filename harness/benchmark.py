@@ -1,0 +1,111 @@
+"""What a benchmark is: where its files lie, which images it has, how they are split, what was published about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.annotations import read_mat_points
+from harness.errors import DataError
+from harness.images import read_image
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One annotated image.
+
+    `name` is unique within its benchmark ("test/IMG_1"). `split` is "train", "val" or "test", or "" where the
+    benchmark is cross-validated. `image` and `annotation` are its files, None for drawn scenes.
+    """
+
+    name: str
+    split: str
+    image: Path | None = None
+    annotation: Path | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the authors (or the papers) print about a benchmark. None where nothing was published."""
+
+    images: int | None = None
+    annotations: int | None = None
+    largest: int | None = None
+    mean: float | None = None
+    source: str = ""
+    errata: Mapping[str, str] = field(default_factory=dict)
+
+
+def _file_image(sample: Sample, channels: int) -> np.ndarray:
+    if sample.image is None:
+        raise DataError(f"{sample.name}: the sample has no image file")
+    return read_image(sample.image, channels)
+
+
+def _file_points(sample: Sample) -> np.ndarray:
+    if sample.annotation is None:
+        raise DataError(f"{sample.name}: the sample has no annotation file")
+    return read_mat_points(sample.annotation, "annPoints")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark, as a value with plain functions in it.
+
+    Attributes:
+        name: what the command line calls it, e.g. "shtech_a".
+        title: what tables call it, e.g. "ShanghaiTech Part A".
+        homepage: where its authors offer it.
+        expected: the folders, relative to the data root, it may lie in (first found wins). Empty: no files needed.
+        index: folder → every `Sample`, in a fixed order, without reading images.
+        read_image: (sample, channels 1 or 3) → uint8 [H, W, channels].
+        read_points: sample → float64 [N, 2] head points (x, y) in pixels of that image, as annotated.
+        folds: number of cross-validation folds, 0 where the benchmark has a test split of its own.
+        protocol: everything else that decides how it is evaluated; part of a run's identity, so JSON values only.
+        statistics: the published numbers `harness data check` compares with.
+        departures: (folder, samples, points by sample name) → sentences saying how these files differ from the
+            authors' own; empty when nothing shows.
+    """
+
+    name: str
+    title: str
+    homepage: str
+    citation: str
+    expected: tuple[str, ...]
+    index: Callable[[Path], tuple[Sample, ...]]
+    read_image: Callable[[Sample, int], np.ndarray] = _file_image
+    read_points: Callable[[Sample], np.ndarray] = _file_points
+    folds: int = 0
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Statistics = Statistics()
+    departures: Callable[[tuple[Sample, ...], Mapping[str, np.ndarray]], tuple[str, ...]] | None = None
+
+    @property
+    def needs_files(self) -> bool:
+        return bool(self.expected)
+
+    def locate(self, data_root: Path | None) -> Path | None:
+        """The folder that holds this benchmark under `data_root`, or None."""
+        if not self.needs_files:
+            return Path()
+        if data_root is None:
+            return None
+        return next((data_root / place for place in self.expected if (data_root / place).is_dir()), None)
+
+    def require(self, data_root: Path | None) -> Path:
+        """Like `locate`, but raises `DataError` saying where the files were looked for and who offers them."""
+        folder = self.locate(data_root)
+        if folder is None:
+            places = " or ".join(str(data_root / place) if data_root else place for place in self.expected)
+            root = "" if data_root else " under a data root (set --data-root DIR or HARNESS_DATA)"
+            raise DataError(
+                f"dataset {self.name}: no folder {places}{root}. Its authors offer it at {self.homepage}; "
+                f"'harness data list' shows what is expected where."
+            )
+        return folder

@@ -1,0 +1,88 @@
+"""Named amounts of work. A budget caps what a recipe asks for; it is part of a run's identity and of every caption."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from harness.errors import unknown_name
+from harness.method import Recipe
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Caps on a run; None caps nothing.
+
+    Attributes:
+        epochs, steps: at most so many passes and so many steps.
+        crop: crops of at most so many pixels a side.
+        crops_per_step: at most so many crops a step.
+        validations: how often in the run the validation set is looked at.
+        validation_images, test_images: at most so many images of those sets.
+    """
+
+    name: str
+    epochs: int | None = None
+    steps: int | None = None
+    crop: int | None = None
+    crops_per_step: int | None = None
+    validations: int = 50
+    validation_images: int | None = None
+    test_images: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def describe(self) -> str:
+        """One sentence for a caption."""
+        if self.name == "paper":
+            return "budget paper: everything the recipe asks for"
+        test = f", at most {self.test_images} test images" if self.test_images else ""
+        return (
+            f"budget {self.name}: at most {self.epochs} epochs and {self.steps} steps of {self.crops_per_step} crops of "
+            f"{self.crop}×{self.crop} px{test}"
+        )
+
+
+BUDGETS = {
+    "smoke": Budget("smoke", 6, 60, 64, 4, validations=2, validation_images=4, test_images=12),
+    "quick": Budget("quick", 60, 2000, 128, 4, validations=5, validation_images=16),
+    "paper": Budget("paper"),
+}
+
+
+def budget_named(name: str) -> Budget:
+    """The budget called `name`; raises `HarnessError` naming the nearest known one."""
+    if name not in BUDGETS:
+        raise unknown_name("budget", name, BUDGETS)
+    return BUDGETS[name]
+
+
+def capped(recipe: Recipe, budget: Budget) -> Recipe:
+    """`recipe` with its crops cut down to `budget`."""
+    if budget.crop and (recipe.crop is None or recipe.crop > budget.crop):
+        recipe = replace(recipe, crop=budget.crop)
+    if budget.crops_per_step:
+        per_image = min(recipe.crops_per_image, budget.crops_per_step)
+        images = max(1, min(recipe.images_per_step, budget.crops_per_step // per_image))
+        recipe = replace(recipe, crops_per_image=per_image, images_per_step=images)
+    return recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is: epochs × steps, and after which epochs it validates."""
+
+    epochs: int
+    steps_per_epoch: int
+    validate_every: int
+
+
+def plan(recipe: Recipe, budget: Budget, training_images: int) -> Plan:
+    """The length of a run of `recipe` (already capped) under `budget` on so many images."""
+    steps = max(1, -(-training_images // recipe.images_per_step))
+    epochs = min(recipe.epochs, budget.epochs or recipe.epochs)
+    if budget.steps:
+        epochs = min(epochs, max(1, budget.steps // steps))
+        steps = min(steps, budget.steps)
+    return Plan(epochs, steps, max(1, epochs // budget.validations))

@@ -1,0 +1,206 @@
+"""One cell in a process of its own: train, test once, write the record.
+
+Run as `python -m harness.cell REQUEST.json`. Events for the parent's progress display go to standard output as JSON lines;
+everything else that prints goes to standard error, which the parent keeps as the run's log.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import backend
+
+WATCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class CellRequest:
+    """What the parent tells the cell's process: the request, and where things lie."""
+
+    request: dict[str, Any]
+    folder: str
+    data_root: str | None
+    plugin_files: list[str]
+    memory: int
+    expected_id: str
+
+
+def main(path: str) -> int:
+    """Runs the cell described in the file `path`; returns the exit status (0 whenever a record was written)."""
+    events = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # a chatty library must not speak on the event channel
+    backend.quiet()
+    _die_with_parent()
+
+    def report(kind: str, **what: Any) -> None:
+        events.write(json.dumps({"event": kind, **what}) + "\n")
+
+    spec = CellRequest(**json.loads(Path(path).read_text(encoding="utf-8")))
+    report("starting")
+    execute(spec, report)
+    return 0
+
+
+def execute(spec: CellRequest, report: Any) -> None:
+    """Trains and tests the cell and writes its record, whatever becomes of it; raises only if that cannot be written."""
+    from harness import records
+    from harness.bench import record_of
+    from harness.errors import DivergedError
+    from harness.plugins import load_host
+    from harness.runs import Request, fingerprint, resolve
+
+    folder = Path(spec.folder)
+    host = load_host(Path(file) for file in spec.plugin_files)
+    request = Request(**spec.request)
+    benchmark = host.benchmark(request.dataset)
+    samples = benchmark.index(benchmark.require(Path(spec.data_root) if spec.data_root else None))
+    run = resolve(host, request, fingerprint(benchmark, samples))
+    if run.id != spec.expected_id:
+        raise SystemExit(f"{benchmark.name}: its files or the plugin changed since the bench began; start it again")
+    started = record_of(host, run, "failed")
+    try:
+        finished = _run(host, run, samples, folder, spec.memory, report)
+    except DivergedError as error:
+        finished = {"status": "diverged", "message": str(error)}
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        status = "oom" if backend.out_of_memory(error) else "failed"
+        finished = {"status": status, "message": _one_line(error)}
+    records.write(folder, records.Record.model_validate({**started.model_dump(), **finished}))
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:500]
+
+
+def _run(host: Any, run: Any, samples: Any, folder: Path, memory: int, report: Any) -> dict[str, Any]:
+    """The parts of the record that an ok run adds."""
+    import numpy as np
+
+    from harness import splits, training
+    from harness.evaluation import evaluate, summary
+    from harness.image_store import ImageStore
+    from harness.method import inference_network
+
+    parts = splits.split(run.benchmark, samples, run.request.fold)
+    points = {sample.name: run.benchmark.read_points(sample) for sample in samples}
+    store = ImageStore(run.benchmark, run.method.channels, memory)
+    trained = training.train(run, parts, store, folder, report, lambda model: _callbacks(host, run, model))
+    network = inference_network(trained.network)
+    test = parts.test[: run.budget.test_images] if run.budget.test_images else parts.test
+    results = evaluate(
+        network, run.method, run.benchmark, test, store, lambda done, total: report("test", done=done, total=total)
+    )
+    bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
+    if bad:
+        from harness.errors import DivergedError
+
+        raise DivergedError(f"the predicted count of {bad} is not a finite number")
+    scores = summary(results)
+    true, predicted = (np.array([getattr(result, key) for result in results]) for key in ("true", "predicted"))
+    progress = trained.progress
+    departures = run.benchmark.departures
+    return {
+        "status": "ok",
+        "environment": backend.environment(),
+        "data": {
+            "fingerprint": run.identity["data"],
+            "departures": list(departures(samples, points)) if departures else [],
+            "train_images": len(parts.train),
+            "validation_images": len(parts.val),
+            "test_images": len(test),
+            "test_images_available": len(parts.test),
+            "train_mean": float(np.mean([len(points[sample.name]) for sample in (*parts.train, *parts.val)])),
+            "validation_names": [sample.name for sample in parts.val],
+        },
+        "model": model_size(run.method, trained.network),
+        "training": {
+            "epochs": progress.epoch,
+            "steps": progress.step,
+            "seconds": round(progress.seconds, 3),
+            "wait_share": progress.waited / progress.seconds if progress.seconds else 0.0,
+            "best_epoch": progress.best_epoch,
+            "best_val_mae": progress.best,
+            "history": progress.history,
+        },
+        "results": {
+            **{key: _number(value) if key == "nae" else value for key, value in scores.items()},
+            "extra": {name: _number(metric.of(true, predicted)) for name, metric in sorted(host.metrics.items())},
+            "per_image": [
+                {
+                    "image": result.image,
+                    "true": result.true,
+                    "predicted": result.predicted,
+                    "true_grid": [float(value) for value in result.true_grid.ravel()],
+                    "predicted_grid": [round(float(value), 4) for value in result.predicted_grid.ravel()],
+                    "seconds": round(result.seconds, 4),
+                }
+                for result in results
+            ],
+        },
+    }
+
+
+def model_size(method: Any, network: Any) -> dict[str, Any]:
+    """Trainable parameters of the whole network and of the part that predicts; its float32 megabytes."""
+    from harness.method import inference_network
+
+    def count(model: Any) -> int:
+        return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+    for layer in network.layers:
+        layer.trainable = True
+    inference = inference_network(network)
+    megabytes = 4 * sum(math.prod(variable.shape) for variable in inference.weights) / 1e6
+    return {
+        "parameters": count(network),
+        "inference_parameters": count(inference),
+        "inference_megabytes": round(megabytes, 3),
+        "stride": method.stride,
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _callbacks(host: Any, run: Any, model: Any) -> Any:
+    import keras
+
+    gathered = [callback for _, result in host.call("harness_callbacks", run=run) for callback in result]
+    if not gathered:
+        return None
+    listeners = keras.callbacks.CallbackList(gathered, model=model)
+    listeners.on_train_begin()
+    return listeners
+
+
+def _die_with_parent() -> None:
+    """Ends this process when the bench that started it is gone: nobody would see it or count its time."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def to_json(spec: CellRequest) -> str:
+    return json.dumps(asdict(spec), indent=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

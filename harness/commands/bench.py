@@ -1,0 +1,145 @@
+"""`harness bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli import data_root_option, plugin_option
+
+
+@click.command("bench")
+@click.option("--methods", required=True, help='"all", or names: mcnn,csrnet. A variant in brackets: NAME[VARIANT].')
+@click.option("--datasets", required=True, help='"all", or names: shtech_a,ucf_cc_50. See: harness data list.')
+@click.option("--budget", default="quick", show_default=True, help="smoke, quick or paper: how much work a run may be.")
+@click.option("--recipe", default="common", show_default=True, help="common (one schedule for all) or paper.")
+@click.option("--seeds", default="0", show_default=True, help="Seeds, e.g. 0,1,2.")
+@click.option(
+    "--select",
+    default="validation",
+    show_default=True,
+    help="What chooses the checkpoint: validation, or test-oracle (as many papers did; marked in every table).",
+)
+@click.option("--precision", default="float32", show_default=True, help="float32, mixed_bfloat16 or mixed_float16.")
+@click.option(
+    "--pretrained",
+    default="default",
+    show_default=True,
+    help="imagenet, none, or a weights file. Default: imagenet where the method has a pretrained part, none for smoke.",
+)
+@click.option("--retry", default="", help="Run failed cells again: oom,timeout,failed,diverged or all.")
+@click.option("--timeout", type=float, help="Minutes a cell may take.")
+@click.option("--memory", type=float, default=2.0, show_default=True, help="GiB of decoded images held in memory.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of the runs.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
+@data_root_option
+@plugin_option
+def command(**options: Any) -> None:
+    """Train METHODS on DATASETS, test once, and print and write the comparison table.
+
+    Cells that were run before are not run again; a killed one continues. Exits 0 when every cell is there, 1 when some
+    failed, 2 when nothing could start.
+    """
+    from rich.console import Console
+
+    from harness import bench
+    from harness.plugins import load_host
+    from harness.reporting.leaderboard import comparison
+
+    console = Console(stderr=True)
+    host = load_host(options["plugin_files"])
+    _show_broken(host, console)
+    cells = bench.plan_cells(
+        host,
+        bench.parse_methods(host, options["methods"]),
+        bench.parse_datasets(host, options["datasets"]),
+        _seeds(options["seeds"]),
+        options["out"],
+        options["data_root"],
+        **{key: options[key] for key in ("budget", "recipe", "select", "precision", "pretrained")},
+    )
+    _check_precision(options["precision"])
+    todo = list(bench.to_run(cells, bench.parse_retry(options["retry"])))
+    console.print(f"{len(cells)} cells, {len(cells) - len(todo)} there already, {len(todo)} to run", highlight=False)
+    if options["dry_run"]:
+        for cell in todo:
+            click.echo(cell.run.name)
+        return
+    _check_pretrained(todo)
+    _run(host, todo, options, console)
+    finished = [bench._existing(cell.folder) for cell in cells]
+    found = [record for record in finished if record is not None]
+    text = comparison(found, host)
+    click.echo(text)
+    _write(options["out"] / "comparison.md", text)
+    if any(record.status != "ok" for record in found):
+        click.get_current_context().exit(1)
+
+
+def _run(host: Any, todo: list[Any], options: dict[str, Any], console: Any) -> None:
+    from harness.display import cell_display
+    from harness.executor import run_cell
+
+    for number, cell in enumerate(todo, 1):
+        position = f"[{number}/{len(todo)}]"
+        timeout = options["timeout"] * 60 if options["timeout"] else None
+        with cell_display(cell.run.name, position, console) as watch:
+            memory = int(options["memory"] * (1 << 30))
+            files = list(options["plugin_files"])
+            record = run_cell(host, cell, options["data_root"], files, memory, timeout, watch)
+        if record.results:
+            what = f"MAE {record.results.mae:.1f}  RMSE {record.results.rmse:.1f}"
+        else:
+            what = f"{record.status}: {record.message.splitlines()[0] if record.message else ''}"
+        console.print(f"{position} {cell.run.name}  {what}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _seeds(text: str) -> list[int]:
+    from harness.errors import HarnessError
+
+    try:
+        seeds = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        seeds = []
+    if not seeds or any(seed < 0 for seed in seeds):
+        raise HarnessError(f"--seeds {text!r}: expected whole numbers from 0, e.g. 0,1,2")
+    return list(dict.fromkeys(seeds))
+
+
+def _check_precision(name: str) -> None:
+    from harness.backend import PRECISIONS
+    from harness.errors import unknown_name
+
+    if name not in PRECISIONS:
+        raise unknown_name("precision", name, PRECISIONS)
+
+
+def _check_pretrained(todo: list[Any]) -> None:
+    """Weights that cannot be had must stop the bench before any training, not fail every cell in turn."""
+    sources = {cell.run.options.pretrained for cell in todo} - {"none"}
+    if sources:
+        from harness import backend
+
+        backend.quiet()
+        from harness import vgg16
+
+        for source in sorted(sources):
+            vgg16.check(source)
+
+
+def _show_broken(host: Any, console: Any) -> None:
+    for plugin in host.plugins:
+        for error in plugin.errors:
+            console.print(f"plugin {plugin.name} ({plugin.origin}): {error}", style="yellow", markup=False, highlight=False)
+
+
+def _write(path: Path, text: str) -> None:
+    from harness.errors import HarnessError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None

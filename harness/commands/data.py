@@ -1,0 +1,87 @@
+"""`harness data`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli import data_root_option, plugin_option
+
+
+@click.group("data")
+def command() -> None:
+    """What datasets there are, and whether the files are sound."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True)
+@data_root_option
+@plugin_option
+def list_command(as_json: bool, data_root: Path | None, plugin_files: tuple[Path, ...]) -> None:
+    """For each dataset: where it is expected, whether it is there, where its authors offer it."""
+    from harness.plugins import load_host
+
+    rows = []
+    for benchmark in load_host(plugin_files).benchmarks.values():
+        found = benchmark.locate(data_root)
+        rows.append(
+            {
+                "name": benchmark.name,
+                "title": benchmark.title,
+                "here": found is not None,
+                "folder": str(found) if found and benchmark.needs_files else None,
+                "expected": list(benchmark.expected),
+                "homepage": benchmark.homepage,
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    click.echo(f"data root: {data_root or 'not set (--data-root DIR or HARNESS_DATA)'}\n")
+    for row in rows:
+        state = "drawn by the harness" if not row["expected"] else f"here: {row['folder']}" if row["here"] else "not here"
+        click.echo(f"{row['name']:<12} {row['title']} – {state}")
+        if row["expected"]:
+            click.echo(f"{'':<12} expected in <data root>/{' or '.join(row['expected'])}")
+            click.echo(f"{'':<12} offered at {row['homepage']}")
+
+
+@command.command("check")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True)
+@data_root_option
+@plugin_option
+def check_command(name: str, as_json: bool, data_root: Path | None, plugin_files: tuple[Path, ...]) -> None:
+    """Read every file of dataset NAME and compare with the published statistics.
+
+    Exits 1 when something is wrong (files missing or damaged); what merely differs from the authors' files is told apart.
+    """
+    from harness.datasets.check import check
+    from harness.plugins import load_host
+
+    benchmark = load_host(plugin_files).benchmark(name)
+    found = check(benchmark, benchmark.require(data_root))
+    if as_json:
+        click.echo(json.dumps(found.as_json()))
+    else:
+        _print(found)
+    if found.wrong:
+        click.get_current_context().exit(1)
+
+
+def _print(found: Any) -> None:
+    from tabulate import tabulate
+
+    click.echo(f"{found.title}\n")
+    click.echo(tabulate(found.rows, headers=["", "found", "published"], tablefmt="simple", floatfmt=",.1f", intfmt=","))
+    if found.source:
+        click.echo(f"\npublished: {found.source}")
+    for heading, lines in (("wrong", found.wrong), ("differs from the authors' files", found.differs), ("noted", found.noted)):
+        if lines:
+            click.echo(f"\n{heading}:")
+            for line in lines:
+                click.echo(f"  {line}")
+    click.echo("\n" + ("not sound: repair what is listed as wrong" if found.wrong else "sound: every file reads"))

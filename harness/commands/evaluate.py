@@ -1,0 +1,92 @@
+"""`harness eval`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli import data_root_option, plugin_option
+
+SPLITS = ("train", "val", "test", "all")
+
+
+@click.command("eval")
+@click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
+@click.option("--weights", required=True, type=click.Path(path_type=Path), help="Native Keras weights, or a file a plugin reads.")
+@click.option("--dataset", required=True)
+@click.option("--split", default="test", show_default=True, type=click.Choice(SPLITS), help="all: every image, whatever the folds.")
+@click.option("--fold", default=0, show_default=True, help="Which fold of a cross-validated dataset is the test set.")
+@click.option("--memory", type=float, default=2.0, show_default=True, help="GiB of decoded images held in memory.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@data_root_option
+@plugin_option
+def command(
+    method_name: str,
+    weights: Path,
+    dataset: str,
+    split: str,
+    fold: int,
+    memory: float,
+    as_json: bool,
+    data_root: Path | None,
+    plugin_files: tuple[Path, ...],
+) -> None:
+    """Measure WEIGHTS of METHOD on a split of DATASET: MAE, RMSE, NAE, GAME(0–3) and every image's counts."""
+    from harness.errors import HarnessError
+    from harness.plugins import load_host
+    from harness.splits import select
+
+    host = load_host(plugin_files)
+    method, benchmark = host.method(method_name), host.benchmark(dataset)
+    if not weights.is_file():
+        raise HarnessError(f"{weights}: no such weights file")
+    if fold not in range(max(1, benchmark.folds)):
+        raise HarnessError(f"--fold {fold}: {dataset} has {benchmark.folds or 'no'} folds; expected 0 to {max(0, benchmark.folds - 1)}")
+    samples = select(benchmark, benchmark.index(benchmark.require(data_root)), split, fold)
+    result = _measure(host, method, benchmark, samples, weights, memory)
+    result = {"method": method.name, "dataset": benchmark.name, "split": split, **result}
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
+    click.echo(f"{method.title} on {benchmark.title}, {split}: {result['images']} images in {result['seconds']:.1f} s")
+    nae = "–" if result["nae"] is None else f"{result['nae']:.4f}"
+    click.echo(f"MAE {result['mae']:.2f}   RMSE {result['rmse']:.2f}   NAE {nae}")
+    click.echo("   ".join(f"GAME({level}) {value:.2f}" for level, value in enumerate(result["game"])))
+
+
+def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path, memory: float) -> dict[str, Any]:
+    from harness import backend
+
+    backend.quiet()
+    from rich.console import Console
+    from rich.progress import track
+
+    from harness.evaluation import evaluate, summary
+    from harness.image_store import ImageStore
+    from harness.method import inference_network
+    from harness.weights import load_network
+
+    network = inference_network(load_network(host, method, weights))
+    store = ImageStore(benchmark, method.channels, int(memory * (1 << 30)))
+    console = Console(stderr=True)
+    started = time.perf_counter()
+    results = []
+    shown = track(samples, "predicting", console=console, transient=True, disable=not console.is_terminal)
+    for sample in shown:
+        results += evaluate(network, method, benchmark, (sample,), store)
+    scores = summary(results)
+    return {
+        "images": len(results),
+        "mae": scores["mae"],
+        "rmse": scores["rmse"],
+        "nae": None if scores["nae"] != scores["nae"] else scores["nae"],
+        "game": scores["game"],
+        "seconds": time.perf_counter() - started,
+        "per_image": [
+            {"image": result.image, "true": result.true, "predicted": result.predicted} for result in results
+        ],
+    }

@@ -1,0 +1,93 @@
+"""One training example from one image: scale, crop, flip, grey, noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.method import Recipe
+
+
+@dataclass(frozen=True)
+class CropSize:
+    """Height and width of a crop in pixels."""
+
+    height: int
+    width: int
+
+
+def crop_size(recipe: Recipe, image_shape: tuple[int, ...], multiple: int) -> CropSize:
+    """The crop `recipe` takes from an image of `image_shape`, each side a multiple of `multiple` and at least that."""
+    if recipe.crop is not None:
+        side = max(multiple, recipe.crop // multiple * multiple)
+        return CropSize(side, side)
+    height, width = (max(multiple, int(side * recipe.crop_share) // multiple * multiple) for side in image_shape[:2])
+    return CropSize(height, width)
+
+
+def make_crop(
+    image: np.ndarray, heads: np.ndarray, size: CropSize, recipe: Recipe, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A random crop and the heads in it.
+
+    Args:
+        image: uint8 [H, W, C].
+        heads: float32 [N, 3]: x, y, sigma in pixels of `image`.
+
+    Returns:
+        uint8 [size.height, size.width, C], and float32 [M, 3] in pixels of the crop, every head in its frame. An image
+        smaller than the crop is continued to the right and below by its last column and row.
+    """
+    scale = float(generator.uniform(*recipe.scales)) if recipe.scales[0] != recipe.scales[1] else recipe.scales[0]
+    # The window is cut from the source first: only what is used is resized.
+    window_height = min(image.shape[0], max(1, round(size.height / scale)))
+    window_width = min(image.shape[1], max(1, round(size.width / scale)))
+    top = int(generator.integers(0, image.shape[0] - window_height + 1))
+    left = int(generator.integers(0, image.shape[1] - window_width + 1))
+    crop = image[top : top + window_height, left : left + window_width]
+    moved = heads.astype(np.float32) - np.array([left, top, 0], np.float32)
+    inside = (moved[:, 0] >= 0) & (moved[:, 0] < window_width) & (moved[:, 1] >= 0) & (moved[:, 1] < window_height)
+    moved = moved[inside]
+    if scale != 1.0:
+        height, width = min(size.height, round(window_height * scale)), min(size.width, round(window_width * scale))
+        crop = _resize(crop, max(1, height), max(1, width))
+        factors = np.array([crop.shape[1] / window_width, crop.shape[0] / window_height, scale], np.float32)
+        moved = moved * factors
+    crop = pad_to(crop, size.height, size.width)
+    if generator.random() < recipe.flip:
+        crop, moved = flip(crop, moved)
+    if recipe.grey and crop.shape[2] == 3 and generator.random() < recipe.grey:
+        luma = crop @ np.array([0.299, 0.587, 0.114], np.float32)
+        crop = np.repeat(luma[:, :, None].round().astype(np.uint8), 3, axis=2)
+    if recipe.noise and generator.random() < 0.5:
+        noisy = crop + generator.normal(0, recipe.noise, crop.shape).astype(np.float32)
+        crop = np.clip(noisy, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(crop), moved
+
+
+def flip(crop: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mirror image [H, W, C] and heads [N, 3] left to right. Twice is the identity.
+
+    A head exactly on the left edge (x = 0) would land on the right edge, which is outside; it is kept just inside.
+    """
+    mirrored = heads.copy()
+    width = np.float32(crop.shape[1])
+    mirrored[:, 0] = np.minimum(width - heads[:, 0], np.nextafter(width, np.float32(0)))
+    return crop[:, ::-1], mirrored
+
+
+def pad_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`image` [H, W, C] continued to the right and below by its last column and row to at least height × width."""
+    down, across = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    if not down and not across:
+        return image
+    return np.pad(image, ((0, down), (0, across), (0, 0)), mode="edge")
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    import cv2
+
+    shrinking = height * width < image.shape[0] * image.shape[1]
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    return resized if resized.ndim == 3 else resized[:, :, None]

@@ -1,0 +1,62 @@
+"""Head points → density map, on the device, inside the compiled step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SMALLEST_SIGMA = 0.05  # pixels; below this a Gaussian lies within one pixel and float32 erf has nothing left to say
+
+
+def render(
+    points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, valid: Any = None
+) -> Any:
+    """The density map of `points`: one Gaussian a head, integrated over each output cell, of mass exactly 1.
+
+    The map is one matrix product of two factors, `density[h, w] = Σ_p Gy[p, h] · Gx[p, w]`; a row of Gx or Gy is a
+    difference of erf at the cell edges, renormalised over the frame so that a head at the border loses nothing.
+
+    Args:
+        points: float [P, 2] or [B, P, 2], (x, y) in pixels; pixel column c spans c ≤ x < c + 1.
+        sigma: standard deviation in pixels; a number, [P] or [B, P].
+        height, width: frame in pixels, multiples of `stride`.
+        stride: pixels a side of an output cell.
+        valid: optional [P] or [B, P]; zero where a row of `points` is padding.
+
+    Returns:
+        float32 [height/stride, width/stride] ([B, …] for batched points). Its sum is the number of valid points with
+        0 ≤ x < width and 0 ≤ y < height; other points add nothing.
+
+    Raises:
+        ValueError: height or width is no multiple of stride, or points do not end in (x, y).
+    """
+    from keras import ops
+
+    if isinstance(height, int) and isinstance(width, int) and (height % stride or width % stride):
+        raise ValueError(
+            f"height, width: expected multiples of stride {stride}, found {height} x {width}; pad the image first"
+        )
+    points = ops.cast(ops.convert_to_tensor(points), "float32")
+    if len(points.shape) not in (2, 3) or points.shape[-1] != 2:
+        raise ValueError(f"points: expected shape [P, 2] or [B, P, 2], found {tuple(points.shape)}")
+    x, y = points[..., 0], points[..., 1]
+    sigma = ops.cast(ops.convert_to_tensor(sigma), "float32") * ops.ones_like(x)
+    frame = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    weight = ops.cast(frame, "float32")
+    if valid is not None:
+        weight = weight * ops.cast(ops.convert_to_tensor(valid), "float32")
+    across = _cell_masses(x, sigma, width, stride)
+    down = _cell_masses(y, sigma, height, stride) * weight[..., None]
+    return ops.matmul(ops.swapaxes(down, -1, -2), across)
+
+
+def _cell_masses(centre: Any, sigma: Any, length: Any, stride: int) -> Any:
+    """[…, P] centres → […, P, length/stride]: the mass of each 1-D Gaussian in each cell; every row sums to 1."""
+    from keras import ops
+
+    # A centre outside the frame has weight 0; clipping keeps its row finite, so that 0 · row is 0 and not NaN.
+    centre = ops.clip(centre, 0.0, ops.cast(length, "float32"))
+    edges = ops.cast(ops.arange(length // stride + 1), "float32") * stride
+    scale = 1.0 / (ops.maximum(sigma, SMALLEST_SIGMA) * 2.0**0.5)
+    cumulative = ops.erf((edges - centre[..., None]) * scale[..., None])
+    mass = cumulative[..., 1:] - cumulative[..., :-1]
+    return mass / ops.sum(mass, axis=-1, keepdims=True)

@@ -1,0 +1,38 @@
+"""What a person sees while cells run: live bars on a terminal, one line a cell elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+Watch = Callable[[dict[str, Any]], None]
+_WORDS = {"starting": "loading Keras", "start": "training", "validate": "validating", "test": "testing"}
+
+
+@contextmanager
+def cell_display(title: str, position: str, console: Console) -> Iterator[Watch]:
+    """A callable for a cell's events, shown as one progress bar while the context lasts; silent off a terminal."""
+    if not console.is_terminal:
+        yield lambda event: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(f"{position} {title}", total=None, detail="starting")
+
+        def watch(event: dict[str, Any]) -> None:
+            kind = event.pop("event")
+            if kind == "step":
+                bars.update(task, completed=event["step"], total=event["total"], detail=f"loss {event['loss']:.4g}")
+            elif kind in ("validate", "test"):
+                bars.update(task, detail=f"{_WORDS[kind]} {event['done']}/{event['total']}")
+            elif kind == "epoch":
+                error = f", validation MAE {event['val_mae']:.1f}" if event.get("val_mae") is not None else ""
+                bars.update(task, detail=f"epoch {event['epoch']}/{event['epochs']}{error}")
+            else:
+                bars.update(task, detail=_WORDS.get(kind, kind))
+
+        yield watch

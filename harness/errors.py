@@ -1,0 +1,32 @@
+"""Errors that a user can act on: one line, naming the thing, what was found, what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """A mistake in input, files or arguments. The command line prints its one line and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class DataError(HarnessError):
+    """A dataset file that is missing, damaged or says something impossible. The message starts with its path."""
+
+
+class DivergedError(Exception):
+    """The loss of a run stopped being a finite number."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> HarnessError:
+    """The error for a `kind` ("method", "dataset", …) called `name` that is not one of `known`.
+
+    Names the nearest known one, when one is near, and lists them all.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(known) if known else "none"
+    return HarnessError(f"unknown {kind} {name!r}.{hint} Known: {listed}.")

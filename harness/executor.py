@@ -1,0 +1,152 @@
+"""Runs a cell in a process of its own and makes a record of whatever becomes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness import records
+from harness.bench import Cell, record_of
+from harness.cell import CellRequest, to_json
+from harness.errors import HarnessError
+from harness.plugins import Host
+from harness.records import Record
+from harness.runs import request_json
+
+LOG = "log.txt"
+REQUEST = "request.json"
+LAST_LINES = 8
+GRACE_SECONDS = 5.0
+
+
+def run_cell(
+    host: Host,
+    cell: Cell,
+    data_root: Path | None,
+    plugin_files: list[Path],
+    memory: int,
+    timeout: float | None = None,
+    watch: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> Record:
+    """Runs `cell` to its end and returns its record, which is on disk by then.
+
+    Args:
+        memory: bytes of decoded images the cell may hold.
+        timeout: seconds after which it is stopped with status "timeout".
+        watch: called with each event of the cell.
+
+    Raises:
+        HarnessError: the run's folder cannot be written.
+        KeyboardInterrupt: after the cell's process was stopped; its state stays for the next time.
+    """
+    folder = cell.folder
+    spec = CellRequest(
+        request=request_json(cell.run.request),
+        folder=str(folder),
+        data_root=str(data_root.resolve()) if data_root else None,
+        plugin_files=[str(file.resolve()) for file in plugin_files],
+        memory=memory,
+        expected_id=cell.run.id,
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / records.FILE).unlink(missing_ok=True)
+        (folder / REQUEST).write_text(to_json(spec), encoding="utf-8")
+        log = (folder / LOG).open("ab")
+    except OSError as error:
+        raise HarnessError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+    with log:
+        start = log.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.cell", str(folder / REQUEST)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches the bench alone, which then stops the cell
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        timed_out = _follow(process, timeout, watch)
+    return _outcome(host, cell, process.returncode, timed_out, _tail(folder / LOG, start))
+
+
+def _follow(process: subprocess.Popen, timeout: float | None, watch: Callable[[dict[str, Any]], None]) -> bool:
+    """Passes events on until the process ends; returns whether it was stopped for its time."""
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        _stop(process)
+
+    timer = threading.Timer(timeout, expire) if timeout else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                watch(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        process.wait()
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        if timer:
+            timer.cancel()
+        process.stdout.close()  # type: ignore[union-attr]
+    return expired.is_set()
+
+
+def _stop(process: subprocess.Popen) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(GRACE_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
+
+
+def _tail(path: Path, start: int) -> str:
+    """The last lines that this attempt wrote to its log."""
+    with path.open("rb") as file:
+        file.seek(start)
+        text = file.read().decode("utf-8", "replace")
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(lines[-LAST_LINES:])
+
+
+def _outcome(host: Host, cell: Cell, code: int, timed_out: bool, tail: str) -> Record:
+    """The record the cell wrote, or one that says how its process ended."""
+    path = cell.folder / records.FILE
+    if code == 0 and path.is_file():
+        return records.read(path)
+    if timed_out:
+        status, how = "timeout", "stopped: the time given by --timeout was over"
+    elif code == -signal.SIGKILL:
+        # Nothing but the kernel's out-of-memory killer sends this signal unasked; its log line is not ours to read.
+        status, how = "oom", "killed by signal SIGKILL, which usually means that memory ran out"
+    elif code < 0:
+        status, how = "failed", f"crashed: signal {signal.Signals(-code).name}"
+    elif code == 0:
+        status, how = "failed", "ended without a record"
+    else:
+        status, how = "failed", f"exit status {code}"
+    record = record_of(host, cell.run, status, f"{how}\n{tail}".strip())
+    try:
+        records.write(cell.folder, record)
+    except OSError as error:
+        raise HarnessError(f"{cell.folder}: the record cannot be written ({error.strerror or error})") from None
+    return record

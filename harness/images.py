@@ -1,0 +1,77 @@
+"""Image files → uint8 arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import DataError
+
+
+def read_image(path: Path, channels: int = 3) -> np.ndarray:
+    """The picture in `path` as uint8 [H, W, channels], RGB for 3 channels, luma for 1.
+
+    Grey files are repeated to RGB, alpha is dropped, 16-bit values are scaled to 8, and the EXIF orientation is
+    applied, so a file reads as a viewer shows it.
+
+    Raises:
+        DataError: the file is missing, truncated or no image OpenCV knows.
+    """
+    import cv2
+
+    if channels not in (1, 3):
+        raise ValueError(f"channels: expected 1 or 3, found {channels}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    damage = truncation(data)
+    if damage:
+        raise DataError(f"{path}: truncated image ({damage}, {len(data)} bytes). Copy the file again.")
+    flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    except cv2.error as error:
+        raise DataError(f"{path}: OpenCV cannot decode it ({error.err})") from None
+    if decoded is None:
+        raise DataError(f"{path}: not an image that OpenCV can decode ({len(data)} bytes)")
+    if channels == 1:
+        return decoded[:, :, None]
+    return np.ascontiguousarray(decoded[:, :, ::-1])
+
+
+def truncation(data: bytes) -> str | None:
+    """What shows that a JPEG or PNG file ends too early, or None.
+
+    OpenCV fills the missing part of a truncated JPEG with grey and reports success, which would train on it.
+    """
+    if data.startswith(b"\xff\xd8"):
+        # Entropy-coded data never holds ff d9 or ff da (byte stuffing), so an end marker must follow the last scan.
+        scan = data.rfind(b"\xff\xda")
+        if scan < 0 or data.find(b"\xff\xd9", scan) < 0:
+            return "no JPEG end marker"
+    elif data.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" not in data[-64:]:
+        return "no PNG end chunk"
+    elif not data:
+        return "empty file"
+    return None
+
+
+def exif_orientation(data: bytes) -> int:
+    """The EXIF orientation (1–8) a JPEG file asks for; 1 where it asks for none."""
+    start = data.find(b"Exif\x00\x00", 0, 65536)
+    if not data.startswith(b"\xff\xd8") or start < 0:
+        return 1
+    tiff = data[start + 6 : start + 65536]
+    order = "little" if tiff[:2] == b"II" else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(tiff[at : at + size], order)  # type: ignore[arg-type]
+
+    directory = number(4, 4)
+    for entry in range(number(directory, 2)):
+        at = directory + 2 + 12 * entry
+        if number(at, 2) == 0x0112:
+            return number(at + 8, 2) or 1
+    return 1

@@ -1,0 +1,184 @@
+"""What a paper contributes: a `Method` and its `Recipe`, both plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.head_spacing import Sigma
+
+if TYPE_CHECKING:
+    import keras
+
+    from harness.batch import Batch
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of a run under one optimiser.
+
+    Attributes:
+        share: its part of the run's epochs; the shares of a recipe add up to 1.
+        optimizer: a name `keras.optimizers.get` knows.
+        options: further arguments of that optimiser ({"momentum": 0.9}).
+        decay: "constant", "cosine" (to zero over the stage) or "step".
+        decay_factor, decay_epochs: for "step", the rate is multiplied by the factor every so many epochs.
+        warmup_steps: the rate rises linearly over the first so many steps.
+        trains: names (or prefixes ending in "*") of the layers that learn in this stage; empty means all.
+        loss_weights: what each named term of the method's loss is multiplied by; 1 where not named.
+    """
+
+    name: str = "train"
+    share: float = 1.0
+    optimizer: str = "adam"
+    learning_rate: float = 1e-4
+    options: Mapping[str, Any] = field(default_factory=dict)
+    decay: str = "constant"
+    decay_factor: float = 0.1
+    decay_epochs: int = 20
+    warmup_steps: int = 0
+    trains: tuple[str, ...] = ()
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is trained.
+
+    Attributes:
+        epochs: passes over the training images.
+        images_per_step, crops_per_image: a step sees their product in crops.
+        crop: side of the square crops in pixels, or None for `crop_share`.
+        crop_share: crops of this share of the image's sides (0.5: a quarter of its area; 1: the whole image). Such crops
+            differ in size from image to image, so `images_per_step` must be 1.
+        sigma: the rule for the kernels of the density targets.
+        density_scale: what the last layer predicts is density × this, and the map is divided by it. A density is of order
+            0.001 a cell; with weights of ordinary size a scale of 100 keeps an optimiser's steps small against it.
+        scales: range of the random rescaling of images.
+        flip, grey: probability of mirroring, of removing colour.
+        noise: standard deviation of added Gaussian noise in grey values, applied with probability 0.5.
+        stages: one after another, shares adding up to 1.
+        patience: stop after so many validations without improvement; 0 never stops early.
+    """
+
+    name: str
+    epochs: int
+    images_per_step: int = 4
+    crops_per_image: int = 1
+    crop: int | None = 256
+    crop_share: float = 1.0
+    sigma: Sigma = Sigma()
+    density_scale: float = 1.0
+    scales: tuple[float, float] = (1.0, 1.0)
+    flip: float = 0.5
+    grey: float = 0.0
+    noise: float = 0.0
+    stages: tuple[Stage, ...] = (Stage(),)
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        total = sum(stage.share for stage in self.stages)
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"recipe {self.name!r}: the shares of its stages add up to {total:g}; expected 1")
+        if self.crop is None and self.images_per_step != 1:
+            raise ValueError(
+                f"recipe {self.name!r}: images_per_step is {self.images_per_step}; crops by share differ in size from "
+                f"image to image, so expected 1"
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """The recipe as JSON values, for records and run identities."""
+        return asdict(self)
+
+
+COMMON = Recipe(
+    name="common",
+    epochs=300,
+    images_per_step=4,
+    crops_per_image=1,
+    crop=256,
+    sigma=Sigma(pixels=4.0),
+    density_scale=100.0,
+    flip=0.5,
+    stages=(Stage("common", optimizer="adam", learning_rate=1e-4, decay="cosine", warmup_steps=20),),
+)
+"""One schedule, one kind of crop and one kind of density map for every method: the fair comparison."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What a method's `build` is given.
+
+    Attributes:
+        variant: the options of the chosen variant; empty for the method itself.
+        pretrained: "none", "imagenet", or the path of a weights file; "none" for methods without a pretrained part.
+        density_scale: the network's last layer predicts density × this and must divide by it (see `Recipe`).
+    """
+
+    variant: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: str = "none"
+    density_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An ablation row of the paper: options for `build` and `loss`, and where the paper reports it."""
+
+    options: Mapping[str, Any]
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A crowd-counting method, as a value with plain functions in it.
+
+    Attributes:
+        name: what the command line calls it ("mcnn").
+        title: what tables call it ("MCNN").
+        citation: authors, title, venue, year.
+        build: options → a functional `keras.Model` from float32 [B, H, W, channels] (values 0–255, as in the file) to a
+            density map float32 [B, H/stride, W/stride, 1] whose sum is the count, or to a dict of outputs of which
+            "density" is that map. H and W are multiples of `multiple_of`.
+        loss: (batch, outputs, options) → named scalar terms, each a mean over the batch. Their weighted sum is minimised.
+            `outputs` is always a dict.
+        recipe: what the paper did.
+        stride: input pixels a side of a density cell.
+        multiple_of: image sides must be a multiple of this; 0 means `stride`.
+        channels: 3 for RGB, 1 for grey.
+        margin: pixels around a tile that can influence its density (the receptive field's radius), for images too
+            large to predict whole.
+        pretrained: name of the pretrained part ("vgg16"), or None.
+        variants: the paper's ablation rows by name.
+    """
+
+    name: str
+    title: str
+    citation: str
+    build: Callable[[ModelOptions], keras.Model]
+    loss: Callable[[Batch, Mapping[str, Any], ModelOptions], Mapping[str, Any]]
+    recipe: Recipe
+    stride: int
+    multiple_of: int = 0
+    channels: int = 3
+    margin: int = 128
+    pretrained: str | None = None
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    @property
+    def side_multiple(self) -> int:
+        return self.multiple_of or self.stride
+
+
+def inference_network(network: keras.Model) -> keras.Model:
+    """`network` cut down to its density output: training-only heads fall out of the graph."""
+    import keras
+
+    if isinstance(network.output, dict):
+        return keras.Model(network.inputs, network.output["density"], name=f"{network.name}_inference")
+    return network
+
+
+def named_outputs(outputs: Any) -> Mapping[str, Any]:
+    """A network's outputs as the dict that losses take."""
+    return outputs if isinstance(outputs, dict) else {"density": outputs}

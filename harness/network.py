@@ -1,0 +1,80 @@
+"""A method's network as a Keras model that can be trained on points: targets are rendered inside its compiled step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from harness.batch import Batch
+from harness.method import Method, ModelOptions, Stage, named_outputs
+
+
+class PointTrainer(keras.Model):
+    """Trains `network` with the loss of `method`.
+
+    `train_on_batch(images uint8 [B, h, w, C], points float32 [B, P, 4])` on any backend; the loss is computed in
+    `compute_loss`, which Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
+    """
+
+    def __init__(self, network: keras.Model, method: Method, options: ModelOptions) -> None:
+        super().__init__(name="point_trainer")
+        self.network = network
+        self._method = method
+        self._options = options
+        self._weights_of_terms: Mapping[str, float] = {}
+
+    def start(self, stage: Stage, jit_compile: bool | str) -> None:
+        """Compiles for `stage`: its optimiser, its loss weights, the layers it trains."""
+        for layer in self.network.layers:
+            layer.trainable = not stage.trains or any(_matches(layer.name, name) for name in stage.trains)
+        optimizer = keras.optimizers.get(
+            {
+                "class_name": stage.optimizer,
+                "config": {"learning_rate": stage.learning_rate, **stage.options},
+            }
+        )
+        self._weights_of_terms = dict(stage.loss_weights)
+        self.compile(optimizer=optimizer, jit_compile=jit_compile)
+        optimizer.build(self.trainable_variables)
+        # A recompiled model keeps the step that was traced for the last stage unless it is made again.
+        self.train_function = None
+
+    def call(self, image: Any, training: bool = False) -> Any:
+        return self.network(ops.cast(image, "float32"), training=training)
+
+    def build(self, _input_shape: Any = None) -> None:
+        self.built = True
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        terms = self._method.loss(Batch(x, y), named_outputs(y_pred), self._options)
+        total = ops.convert_to_tensor(0.0, "float32")
+        for name, term in terms.items():
+            total = total + self._weights_of_terms.get(name, 1.0) * ops.cast(term, "float32")
+        for penalty in self.losses:
+            total = total + ops.cast(penalty, "float32")
+        return total
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def learning_rate(stage: Stage, step: int, steps: int, epoch: int) -> float:
+    """The rate of `stage` at its `step` of `steps`, in its `epoch` (all counted from 0 at the stage's start)."""
+    import math
+
+    rate = stage.learning_rate
+    if stage.decay == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+    elif stage.decay == "step":
+        rate *= stage.decay_factor ** (epoch // stage.decay_epochs)
+    elif stage.decay != "constant":
+        raise ValueError(f"decay: expected constant, cosine or step, found {stage.decay!r}")
+    if step < stage.warmup_steps:
+        rate *= (step + 1) / stage.warmup_steps
+    return rate

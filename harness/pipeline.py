@@ -1,0 +1,105 @@
+"""Samples → batches of uint8 crops and padded head points, made in the background, in an order fixed by the seed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.benchmark import Benchmark, Sample
+from harness.crops import crop_size, make_crop
+from harness.image_store import ImageStore
+from harness.method import Recipe
+
+SMALLEST_PADDING = 16  # rows; padding to powers of two from here keeps the number of compiled shapes small
+AHEAD = 8  # batches prepared while a step runs
+WORKERS = 2
+
+
+@dataclass
+class Waiting:
+    """How long training waited for its next batch, in seconds."""
+
+    seconds: float = 0.0
+
+
+@dataclass
+class Pipeline:
+    """The training batches of one run.
+
+    Every crop is drawn from a generator seeded by (seed, epoch, position), so batches do not depend on threads, and an
+    epoch can be made again after a restart.
+    """
+
+    benchmark: Benchmark
+    samples: tuple[Sample, ...]
+    store: ImageStore
+    recipe: Recipe
+    multiple: int
+    seed: int
+    _heads: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def epoch(self, number: int, steps: int, waiting: Waiting | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """`steps` batches: images uint8 [B, h, w, C] and points float32 [B, P, 4] (x, y, sigma, valid)."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
+        per_step = self.recipe.images_per_step
+        waiting = waiting or Waiting()
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="crops") as pool:
+            pending: deque = deque()
+            try:
+                for step in range(steps + AHEAD):
+                    if step < steps:
+                        rows = [int(order[(step * per_step + offset) % len(order)]) for offset in range(per_step)]
+                        pending.append(pool.submit(self._batch, number, step, rows))
+                    if step >= AHEAD or step >= steps:
+                        if not pending:
+                            return
+                        started = time.perf_counter()
+                        batch = pending.popleft().result()
+                        waiting.seconds += time.perf_counter() - started
+                        yield batch
+                while pending:
+                    started = time.perf_counter()
+                    batch = pending.popleft().result()
+                    waiting.seconds += time.perf_counter() - started
+                    yield batch
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def heads(self, sample: Sample) -> np.ndarray:
+        """float32 [N, 3]: x, y, sigma of every head of `sample` in its frame."""
+        if sample.name not in self._heads:
+            points = self.benchmark.read_points(sample)
+            sigma = self.recipe.sigma.of(points)
+            self._heads[sample.name] = np.column_stack([points, sigma]).astype(np.float32)
+        return self._heads[sample.name]
+
+    def _batch(self, epoch: int, step: int, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        crops, heads = [], []
+        for position, row in enumerate(rows):
+            sample = self.samples[row]
+            image = self.store.get(sample)
+            size = crop_size(self.recipe, image.shape, self.multiple)
+            for number in range(self.recipe.crops_per_image):
+                generator = np.random.default_rng([self.seed, epoch, step, position, number])
+                crop, inside = make_crop(image, self.heads(sample), size, self.recipe, generator)
+                crops.append(crop)
+                heads.append(inside)
+        return np.stack(crops), padded(heads)
+
+
+def padded(heads: list[np.ndarray]) -> np.ndarray:
+    """Heads [N_b, 3] of each crop → float32 [B, P, 4] with P a power of two; the last column is 1 where a row is a head."""
+    most = max(len(rows) for rows in heads)
+    length = max(SMALLEST_PADDING, 1 << max(0, most - 1).bit_length())
+    points = np.zeros((len(heads), length, 4), np.float32)
+    points[:, :, 2] = 1.0  # a padding row is a valid Gaussian of weight 0
+    for row, inside in enumerate(heads):
+        points[row, : len(inside), :3] = inside
+        points[row, : len(inside), 3] = 1.0
+    return points

@@ -1,0 +1,86 @@
+"""The papers' own numbers, gathered from the plugins.
+
+A file is YAML: `paper`, and `tables`, each with `table` (which table of which paper) and `rows` of `method`, `dataset` and any
+of the metrics `mae`, `rmse` (what papers print as MSE), `nae`. Values are copied as printed and never corrected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.plugins import Host
+
+METRICS = ("mae", "rmse", "nae")
+
+
+@dataclass(frozen=True)
+class PublishedValue:
+    """One number of one table of one paper."""
+
+    paper: str
+    table: str
+    method: str
+    dataset: str
+    metric: str
+    value: float
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    method: str
+    dataset: str
+    mae: float | None = None
+    rmse: float | None = None
+    nae: float | None = None
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    table: str
+    rows: list[_Row]
+
+
+class _Paper(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    paper: str
+    tables: list[_Table]
+
+
+def read(path: Path) -> list[PublishedValue]:
+    """Every number in `path`.
+
+    Raises:
+        ValueError: missing, not YAML, or not of the schema above; the message starts with the path.
+    """
+    try:
+        paper = _Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{path}: {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
+    return [
+        PublishedValue(paper.paper, table.table, row.method, row.dataset, metric, value)
+        for table in paper.tables
+        for row in table.rows
+        for metric in METRICS
+        if (value := getattr(row, metric)) is not None
+    ]
+
+
+def gather(host: Host) -> list[PublishedValue]:
+    """The numbers of every plugin; a file that cannot be used is reported on its plugin and left out."""
+    values = []
+    for plugin, paths in host.call("harness_published"):
+        for path in paths:
+            try:
+                values += read(Path(path))
+            except ValueError as error:
+                plugin.errors.append(str(error))
+    return values

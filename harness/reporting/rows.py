@@ -1,0 +1,140 @@
+"""Records → the rows of a comparison: one per method and way of training, with intervals, and the floor."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import metrics
+from harness.records import Record
+
+Counts = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, order=True)
+class TableKey:
+    """Records are compared only within one of these: nothing else may differ silently."""
+
+    dataset: str
+    recipe: str
+    budget: str
+    select: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric averaged over folds and seeds, and its 95 % bootstrap interval over images."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison. `records` are its finished runs, `failures` the others."""
+
+    method: str
+    title: str
+    records: tuple[Record, ...]
+    failures: tuple[Record, ...]
+    mae: Score | None
+    rmse: Score | None
+    missing: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One table: its rows, best first, and the floor under them."""
+
+    key: TableKey
+    records: tuple[Record, ...]
+    rows: tuple[Row, ...]
+    floor: tuple[Score, Score] | None
+
+
+def comparisons(records: Iterable[Record]) -> list[Comparison]:
+    """The tables that `records` make, in a fixed order."""
+    groups: dict[TableKey, list[Record]] = defaultdict(list)
+    for record in records:
+        key = TableKey(record.dataset, record.recipe, record.budget, record.select, str(record.identity.get("data")))
+        groups[key].append(record)
+    return [_comparison(key, groups[key]) for key in sorted(groups)]
+
+
+def _comparison(key: TableKey, records: list[Record]) -> Comparison:
+    lines: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: record.name):
+        identity = (record.method, record.variant, record.precision, record.pretrained, record.plugin.version)
+        lines[identity].append(record)
+    rows = sorted((_row(group) for group in lines.values()), key=_order)
+    finished = [record for record in records if record.status == "ok"]
+    return Comparison(key, tuple(records), tuple(rows), _floor(finished))
+
+
+def _order(row: Row) -> tuple[bool, bool, float, str]:
+    return (row.mae is None, bool(row.missing), row.mae.value if row.mae else 0.0, row.title)
+
+
+def _row(group: list[Record]) -> Row:
+    finished = [record for record in group if record.status == "ok"]
+    failures = tuple(record for record in group if record.status != "ok")
+    first = group[0]
+    title = first.method_title + (f" [{first.variant}]" if first.variant else "")
+    return Row(
+        method=first.method + (f"[{first.variant}]" if first.variant else ""),
+        title=title,
+        records=tuple(finished),
+        failures=failures,
+        mae=_score(finished, metrics.mae),
+        rmse=_score(finished, metrics.mse_root),
+        missing=_missing(group, finished),
+    )
+
+
+def _missing(group: list[Record], finished: list[Record]) -> str:
+    """What of the row's folds is not there, or ""."""
+    seeds = sorted({record.seed for record in group})
+    folds = max(1, group[0].folds)
+    expected = len(seeds) * folds
+    if len(finished) == expected:
+        return ""
+    unit = "folds" if group[0].folds else "seeds"
+    return f"{len(finished)} of {expected} {unit}"
+
+
+def _score(records: Sequence[Record], metric: Callable[[np.ndarray, np.ndarray], float]) -> Score | None:
+    if not records:
+        return None
+    return score([counts(record) for record in records], metric)
+
+
+def score(groups: list[Counts], metric: Callable[[np.ndarray, np.ndarray], float]) -> Score:
+    """`metric` averaged over `groups` (folds, seeds), with its interval."""
+    low, high = metrics.bootstrap_interval(groups, metric)
+    return Score(metrics.grouped_mean(groups, metric), low, high)
+
+
+def counts(record: Record) -> Counts:
+    """True and predicted counts of a finished record's test images, float [N] each."""
+    assert record.results is not None
+    images = record.results.per_image
+    return np.array([image.true for image in images]), np.array([image.predicted for image in images])
+
+
+def _floor(finished: Sequence[Record]) -> tuple[Score, Score] | None:
+    """What predicting each fold's training mean for every image scores: MAE and RMSE. None without a finished run."""
+    by_fold = {record.fold: record for record in finished}
+    if not by_fold:
+        return None
+    groups = []
+    for fold in sorted(by_fold):
+        record = by_fold[fold]
+        assert record.data is not None
+        true, _ = counts(record)
+        groups.append((true, np.full_like(true, record.data.train_mean)))
+    return score(groups, metrics.mae), score(groups, metrics.mse_root)

@@ -1,0 +1,60 @@
+"""CSRNet, configuration B (Li et al., CVPR 2018) as a harness plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness import Method, ModelOptions, Recipe, Stage, hookimpl
+from harness.head_spacing import Sigma
+
+
+def build(options: ModelOptions) -> Any:
+    """The network; see `model.build`."""
+    from crowd_harness_csrnet import model
+
+    return model.build(options)
+
+
+def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    """The paper's Euclidean loss (its Eq. 3)."""
+    from harness.losses import euclidean_density
+
+    return {"density": euclidean_density(outputs["density"], batch.density(METHOD.stride))}
+
+
+PAPER = Recipe(
+    name="paper",
+    epochs=400,
+    images_per_step=1,
+    crops_per_image=9,
+    crop=None,
+    crop_share=0.5,
+    sigma=Sigma(pixels=15.0, neighbours=3, beta=0.3),
+    flip=0.5,
+    stages=(Stage("sgd", optimizer="sgd", learning_rate=1e-7, options={"momentum": 0.95, "weight_decay": 5e-4}),),
+)
+
+METHOD = Method(
+    name="csrnet",
+    title="CSRNet",
+    citation="Li et al., CSRNet: Dilated Convolutional Neural Networks for Understanding the Highly Congested Scenes, "
+    "CVPR 2018",
+    build=build,
+    loss=loss,
+    recipe=PAPER,
+    stride=8,
+    channels=3,
+    margin=152,
+    pretrained="vgg16",
+)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    return [METHOD]
+
+
+@hookimpl
+def harness_published() -> list[Path]:
+    return [Path(__file__).with_name("published.yaml")]

@@ -1,0 +1,67 @@
+"""MCNN (Zhang et al., CVPR 2016) as a harness plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness import Method, ModelOptions, Recipe, Stage, hookimpl
+from harness.head_spacing import Sigma
+
+
+def build(options: ModelOptions) -> Any:
+    """The network; see `model.build`."""
+    from crowd_harness_mcnn import model
+
+    return model.build(options)
+
+
+def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    """The paper's Euclidean loss (Eq. 3)."""
+    from harness.losses import euclidean_density
+
+    return {"density": euclidean_density(outputs["density"], batch.density(METHOD.stride))}
+
+
+PAPER = Recipe(
+    name="paper",
+    epochs=2000,
+    images_per_step=1,
+    crops_per_image=1,
+    crop=None,
+    crop_share=0.5,
+    sigma=Sigma(pixels=15.0, neighbours=3, beta=0.3),
+    flip=0.5,
+    stages=(Stage("adam", optimizer="adam", learning_rate=1e-5),),
+)
+
+METHOD = Method(
+    name="mcnn",
+    title="MCNN",
+    citation="Zhang et al., Single-Image Crowd Counting via Multi-Column Convolutional Neural Network, CVPR 2016",
+    build=build,
+    loss=loss,
+    recipe=PAPER,
+    stride=4,
+    channels=1,
+    margin=64,
+)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    return [METHOD]
+
+
+@hookimpl
+def harness_read_weights(method: str, path: Path) -> Any:
+    if method != METHOD.name:
+        return None
+    from crowd_harness_mcnn import checkpoint
+
+    return checkpoint.read(path)
+
+
+@hookimpl
+def harness_published() -> list[Path]:
+    return [Path(__file__).with_name("published.yaml")]
