@@ -18,10 +18,10 @@ def read_mat(path: Path) -> dict[str, Any]:
     """
     from scipy.io import loadmat
 
+    if not path.is_file():
+        raise DataError(f"{path}: annotation file is missing")
     try:
         return loadmat(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: annotation file is missing") from None
     except NotImplementedError:
         raise DataError(f"{path}: a MATLAB 7.3 (HDF5) file; expected version 7.2 or earlier") from None
     except Exception as error:  # scipy raises many kinds on damaged files; all mean the same to a user

@@ -11,10 +11,19 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def quiet() -> None:
-    """Silences the backends' start-up chatter; call before Keras is first imported."""
+    """Imports Keras without its backend's start-up chatter; an import that fails still says why."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    os.environ.setdefault("GLOG_minloglevel", "3")
+    # TensorFlow's C++ side writes to descriptor 2 before any of its settings are read.
+    standard_error = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(silence)
 
 
 def prepare(seed: int, precision: str = "float32") -> None:

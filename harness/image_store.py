@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.atomic import replacing
 from harness.benchmark import Benchmark, Sample
 
 GIBIBYTE = 1 << 30
@@ -70,14 +71,11 @@ class ImageStore:
         if path.is_file():
             return np.load(path, mmap_mode="r")
         image = self._benchmark.read_image(sample, self._channels)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, image)
-            temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             if self._mapped:
                 warnings.warn(f"{self._folder}: cannot cache images ({error}); decoding each time", stacklevel=2)
             self._mapped = False

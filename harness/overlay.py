@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.atomic import replacing
 from harness.errors import HarnessError
 
 
@@ -47,11 +48,9 @@ def write_overlay(path: Path, image: np.ndarray, density: np.ndarray, stride: in
     done, data = cv2.imencode(".png", picture[:, :, ::-1])
     if not done:
         raise HarnessError(f"{path}: the picture cannot be encoded")
-    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data.tobytes())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data.tobytes())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None

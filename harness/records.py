@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from harness import metrics
+from harness.atomic import replacing
 from harness.errors import HarnessError
 from harness.runs import SCHEMA_VERSION, identity_hash
 
@@ -194,12 +194,8 @@ def _contradiction(record: Record) -> str | None:
 def write(folder: Path, record: Record) -> Path:
     """Writes `record` into `folder`, all or nothing; returns its path."""
     path = folder / FILE
-    temporary = folder / f".{FILE}.{os.getpid()}"
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

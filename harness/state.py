@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from harness.atomic import replacing
 from harness.errors import HarnessError
 
 
@@ -34,23 +35,18 @@ class Progress:
 def save(path: Path, progress: Progress, trainer: Any) -> None:
     """Writes progress, the network's and the optimiser's variables to `path` (`.npz`), all or nothing."""
     arrays = {f"v{number}": np.asarray(value) for number, value in enumerate(_values(trainer))}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)  # type: ignore[arg-type]
 
 
 def read_progress(path: Path) -> Progress | None:
-    """The progress in `path`, or None if there is no such file. A file that cannot be read is as good as none."""
+    """The progress in `path`, or None if there is no such file; raises `HarnessError` if it is damaged."""
     if not path.is_file():
         return None
     try:
-        with np.load(path) as content:
+        with path.open("rb") as file, np.load(file) as content:
             return Progress(**json.loads(str(content["progress"])))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
         raise HarnessError(f"{path}: damaged state of a run ({error}). Delete the file to train from the start.") from None
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from harness.atomic import replacing
 from harness.errors import HarnessError
 from harness.method import Method, ModelOptions
 from harness.plugins import Host
@@ -20,14 +20,10 @@ def save(network: Any, path: Path, method: str, options: ModelOptions) -> None:
     """Writes native Keras weights to `path` (…`.weights.h5`) in one step, with the method and options they belong to."""
     import h5py
 
-    temporary = path.with_name(f"partial-{os.getpid()}-{path.name}")
-    try:
+    with replacing(path) as temporary:
         network.save_weights(temporary)
         with h5py.File(temporary, "a") as file:
             file.attrs[_ATTRIBUTE] = json.dumps({"method": method, "options": asdict(options)})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_network(host: Host, method: Method, path: Path) -> Any:

@@ -72,11 +72,17 @@ def check_command(name: str, as_json: bool, data_root: Path | None, plugin_files
         click.get_current_context().exit(1)
 
 
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
 def _print(found: Any) -> None:
     from tabulate import tabulate
 
     click.echo(f"{found.title}\n")
-    click.echo(tabulate(found.rows, headers=["", "found", "published"], tablefmt="simple", floatfmt=",.1f", intfmt=","))
+    rows = [(what, *(_number(value) for value in values)) for what, *values in found.rows]
+    aligned = ("left", "right", "right")
+    click.echo(tabulate(rows, headers=["", "found", "published"], colalign=aligned, disable_numparse=True))
     if found.source:
         click.echo(f"\npublished: {found.source}")
     for heading, lines in (("wrong", found.wrong), ("differs from the authors' files", found.differs), ("noted", found.noted)):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from crowd_harness_mcnn.model import GREY_MEAN, GREY_SCALE
+
 _CONVOLUTIONS = {0: 1, 2: 2, 4: 3, 5: 4}  # position in the PyTorch Sequential (pools between) → our number
 
 
@@ -26,8 +28,15 @@ def read(path: Path) -> dict[str, list[np.ndarray]] | None:
             for branch in (1, 2, 3)
             for position, number in _CONVOLUTIONS.items()
         }
+        for branch in (1, 2, 3):
+            weights[f"column{branch}_conv1"] = _centred(*weights[f"column{branch}_conv1"])
         weights["fuse"] = _convolution(file, "DME.fuse.0.conv")
     return weights
+
+
+def _centred(kernel: np.ndarray, bias: np.ndarray) -> list[np.ndarray]:
+    """Weights for raw grey values → the same function of (grey − mean) / scale."""
+    return [kernel * GREY_SCALE, bias + GREY_MEAN * kernel.sum(axis=(0, 1, 2))]
 
 
 def _convolution(file: object, key: str) -> list[np.ndarray]:

@@ -1,0 +1,102 @@
+"""Shared fixtures: the real data where it exists, tiny datasets in the authors' layouts, the installed command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder with the real ShanghaiTech A and UCF_CC_50; skips, saying so, where there is none."""
+    root = Path(os.environ.get("HARNESS_DATA") or ROOT.parent / "shared" / "data")
+    if not (root / "ShanghaiTech" / "part_A").is_dir():
+        pytest.skip(f"no real data in {root} (set HARNESS_DATA)")
+    return root
+
+
+@pytest.fixture
+def checkpoints() -> Path:
+    """The folder with the published MCNN weights; skips, saying so, where there is none."""
+    folder = Path(os.environ.get("HARNESS_CHECKPOINTS") or ROOT.parent / "shared" / "checkpoints")
+    if not (folder / "mcnn_shtechA_660.h5").is_file():
+        pytest.skip(f"no published checkpoints in {folder} (set HARNESS_CHECKPOINTS)")
+    return folder
+
+
+Command = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Command:
+    """Runs the installed command in an empty folder, as a user does."""
+
+    def run(*arguments: object, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("harness")), *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+def write_jpeg(path: Path, image: np.ndarray) -> Path:
+    import cv2
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image if image.ndim == 2 else image[:, :, ::-1])
+    return path
+
+
+def write_shanghaitech_points(path: Path, points: np.ndarray) -> Path:
+    """The authors' nesting: image_info{1,1}{1,1}.location and .number."""
+    from scipy.io import savemat
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    inner = np.empty((1, 1), dtype=[("location", "O"), ("number", "O")])
+    inner[0, 0] = (np.asarray(points, float).reshape(-1, 2), np.array([[len(points)]]))
+    outer = np.empty((1, 1), dtype=object)
+    outer[0, 0] = inner
+    savemat(path, {"image_info": outer})
+    return path
+
+
+@pytest.fixture
+def tiny_shanghaitech(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small Part A and returns its data root."""
+
+    def write(
+        part: str = "ShanghaiTech/part_A",
+        truth: str = "ground-truth",
+        images: Mapping[str, int] | None = None,
+        shape: tuple[int, int] = (72, 90),
+    ) -> Path:
+        generator = np.random.default_rng(0)
+        for split, count in (images or {"train_data": 8, "test_data": 3}).items():
+            for number in range(1, count + 1):
+                points = generator.uniform(1, [shape[1] - 1, shape[0] - 1], (3 + number, 2))
+                folder = tmp_path / "data" / part / split
+                write_jpeg(folder / "images" / f"IMG_{number}.jpg", generator.integers(0, 255, (*shape, 3), np.uint8))
+                write_shanghaitech_points(folder / truth / f"GT_IMG_{number}.mat", points)
+        return tmp_path / "data"
+
+    return write

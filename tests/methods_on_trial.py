@@ -1,0 +1,83 @@
+"""A plugin file of small and of misbehaving methods, for the tests of training and of the bench."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from harness import Method, Recipe, Stage, Variant, hookimpl
+from harness.head_spacing import Sigma
+
+
+def tiny(options: Any) -> Any:
+    """One strided convolution and a dropout, so that training draws random numbers on the device too."""
+    import keras
+
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(8, 5, strides=8, padding="same", activation="relu", name="first")(x)
+    x = keras.layers.Dropout(0.1, seed=3)(x)
+    x = keras.layers.Conv2D(1, 1, name="last")(x)
+    return keras.Model(image, keras.layers.Rescaling(1 / options.density_scale, dtype="float32")(x))
+
+
+def euclidean(batch: Any, outputs: Any, options: Any) -> dict[str, Any]:
+    from harness.losses import euclidean_density
+
+    return {"density": euclidean_density(outputs["density"], batch.density(8))}
+
+
+def not_a_number(batch: Any, outputs: Any, options: Any) -> dict[str, Any]:
+    return {"density": euclidean(batch, outputs, options)["density"] * float("nan")}
+
+
+def raising(options: Any) -> Any:
+    raise ValueError("this network cannot be built")
+
+
+def out_of_memory(options: Any) -> Any:
+    raise MemoryError("cannot allocate 99 GiB")
+
+
+def killed(options: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crashing(options: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def sleeping(options: Any) -> Any:
+    time.sleep(600)
+
+
+TWO_STAGES = Recipe(
+    "paper",
+    epochs=6,
+    crop=64,
+    sigma=Sigma(4.0),
+    stages=(
+        Stage("first", share=0.5, optimizer="adam", learning_rate=1e-3),
+        Stage("second", share=0.5, optimizer="sgd", learning_rate=1e-4, options={"momentum": 0.9}, trains=("last",)),
+    ),
+)
+
+
+def method(name: str, build: Any = tiny, loss: Any = euclidean) -> Method:
+    variants = {"small": Variant({"width": 4}, "half the filters")}
+    return Method(name, name.replace("_", " "), "", build, loss, TWO_STAGES, stride=8, variants=variants)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    return [
+        method("tiny"),
+        method("diverging", loss=not_a_number),
+        method("raising", raising),
+        method("memory", out_of_memory),
+        method("killed", killed),
+        method("crashing", crashing),
+        method("sleeping", sleeping),
+    ]

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.crops import CropSize, crop_size, flip, make_crop, pad_to
+from harness.method import Recipe
+
+PLAIN = Recipe(name="test", epochs=1, crop=32, flip=0.0)
+
+
+def marked(height: int, width: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose only bright pixels are those the heads lie in."""
+    image = np.zeros((height, width, 1), np.uint8)
+    image[points[:, 1].astype(int), points[:, 0].astype(int)] = 255
+    return image, np.column_stack([points, np.full(len(points), 2.0)]).astype(np.float32)
+
+
+@settings(max_examples=80)
+@given(seed=st.integers(0, 10_000), flipping=st.booleans())
+def test_heads_stay_on_their_pixels(seed: int, flipping: bool) -> None:
+    generator = np.random.default_rng(seed)
+    height, width = generator.integers(20, 90, 2)
+    points = np.floor(generator.uniform(0, [width, height], (30, 2))) + 0.5
+    image, heads = marked(height, width, points)
+    recipe = replace(PLAIN, flip=float(flipping))
+    crop, moved = make_crop(image, heads, CropSize(32, 48), recipe, generator)
+    assert crop.shape == (32, 48, 1)
+    own = crop[: min(32, height), :, 0]
+    if not flipping:  # padding repeats the last column and row, bright ones too
+        own = own[:, : min(48, width)]
+        assert {(int(y), int(x)) for x, y, _ in moved} == set(map(tuple, np.argwhere(own).tolist()))
+    assert all(crop[int(y), int(x), 0] == 255 for x, y, _ in moved)
+    assert (moved[:, 2] == 2).all()
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 1000))
+def test_flipping_twice_is_the_identity(height: int, width: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    image = generator.integers(0, 255, (height, width, 3), np.uint8)
+    heads = generator.uniform(0.01, [width - 0.01, height - 0.01, 5], (6, 3)).astype(np.float32)
+    again, moved = flip(*flip(image, heads))
+    np.testing.assert_array_equal(again, image)
+    np.testing.assert_allclose(moved, heads, atol=1e-4)
+
+
+def test_a_head_on_the_left_edge_stays_in_the_frame_when_mirrored() -> None:
+    _, moved = flip(np.zeros((4, 16, 1), np.uint8), np.array([[0.0, 1.0, 2.0]], np.float32))
+    assert 15 < moved[0, 0] < 16
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_scaling_moves_heads_and_their_sigma(scale: float) -> None:
+    image = np.zeros((64, 64, 1), np.uint8)
+    image[30:34, 18:22] = 255
+    heads = np.array([[20.0, 32.0, 3.0]], np.float32)
+    recipe = replace(PLAIN, scales=(scale, scale))
+    size = CropSize(int(64 * scale), int(64 * scale))
+    crop, moved = make_crop(image, heads, size, recipe, np.random.default_rng(0))
+    np.testing.assert_allclose(moved, [[20 * scale, 32 * scale, 3 * scale]])
+    rows, columns = np.nonzero(crop[:, :, 0] > 127)
+    assert columns.mean() + 0.5 == pytest.approx(20 * scale, abs=0.6)
+    assert rows.mean() + 0.5 == pytest.approx(32 * scale, abs=0.6)
+
+
+def test_grey_and_noise() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    heads = np.zeros((0, 3), np.float32)
+    grey, _ = make_crop(image, heads, CropSize(32, 32), replace(PLAIN, grey=1.0), np.random.default_rng(1))
+    assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 1] == grey[..., 2]).all()
+    noisy = [
+        make_crop(image, heads, CropSize(32, 32), replace(PLAIN, noise=9.0), np.random.default_rng(seed))[0]
+        for seed in range(20)
+    ]
+    plain = [make_crop(image, heads, CropSize(32, 32), PLAIN, np.random.default_rng(seed))[0] for seed in range(20)]
+    changed = sum(bool((a != b).any()) for a, b in zip(noisy, plain, strict=True))
+    assert 3 < changed < 17  # with probability one half
+
+
+@pytest.mark.parametrize(
+    ("recipe", "multiple", "expected"),
+    [
+        (PLAIN, 8, (32, 32)),
+        (replace(PLAIN, crop=50), 16, (48, 48)),
+        (replace(PLAIN, crop=4), 16, (16, 16)),
+        (replace(PLAIN, crop=None, crop_share=0.5, images_per_step=1), 8, (48, 72)),
+        (replace(PLAIN, crop=None, crop_share=1.0, images_per_step=1), 4, (100, 148)),
+    ],
+)
+def test_crop_sizes_fit_the_network(recipe: Recipe, multiple: int, expected: tuple[int, int]) -> None:
+    size = crop_size(recipe, (100, 151, 3), multiple)
+    assert (size.height, size.width) == expected
+
+
+def test_padding_repeats_the_last_row_and_column() -> None:
+    image = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    padded = pad_to(image, 3, 5)[:, :, 0]
+    assert padded.tolist() == [[0, 1, 2, 2, 2], [3, 4, 5, 5, 5], [3, 4, 5, 5, 5]]
+    assert pad_to(image, 1, 1) is image

@@ -1,0 +1,100 @@
+"""Image files of every kind a user has, sound and damaged."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import write_jpeg
+
+from harness.errors import DataError
+from harness.images import exif_orientation, read_image
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    ramp = np.linspace(0, 255, 48 * 32 * 3).reshape(32, 48, 3)
+    return ramp.astype(np.uint8)
+
+
+def with_orientation(jpeg: bytes, value: int) -> bytes:
+    tiff = b"II*\x00" + struct.pack("<I", 8) + struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, value, 0, 0)
+    body = b"Exif\x00\x00" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+def test_colour_order_is_rgb(tmp_path: Path) -> None:
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[:, :, 0] = 255
+    cv2.imwrite(str(tmp_path / "red.png"), red[:, :, ::-1])
+    assert read_image(tmp_path / "red.png")[4, 4].tolist() == [255, 0, 0]
+
+
+def test_grey_file_becomes_three_equal_channels(tmp_path: Path, picture: np.ndarray) -> None:
+    path = write_jpeg(tmp_path / "grey.jpg", picture[:, :, 0])
+    image = read_image(path)
+    assert image.shape == (32, 48, 3) and (image[..., 0] == image[..., 2]).all()
+    assert read_image(path, 1).shape == (32, 48, 1)
+
+
+def test_alpha_is_dropped(tmp_path: Path, picture: np.ndarray) -> None:
+    rgba = np.dstack([picture, np.full(picture.shape[:2], 7, np.uint8)])
+    cv2.imwrite(str(tmp_path / "a.png"), rgba)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), picture[:, :, ::-1])
+
+
+def test_sixteen_bits_become_eight(tmp_path: Path, picture: np.ndarray) -> None:
+    cv2.imwrite(str(tmp_path / "deep.png"), picture.astype(np.uint16) * 257)
+    image = read_image(tmp_path / "deep.png")
+    assert image.dtype == np.uint8
+    assert np.abs(image.astype(int) - picture[:, :, ::-1]).max() <= 1
+
+
+def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray) -> None:
+    plain = write_jpeg(tmp_path / "plain.jpg", picture)
+    turned = tmp_path / "turned.jpg"
+    turned.write_bytes(with_orientation(plain.read_bytes(), 6))  # 6: turn clockwise to show
+    assert exif_orientation(turned.read_bytes()) == 6
+    assert exif_orientation(plain.read_bytes()) == 1
+    np.testing.assert_array_equal(read_image(turned), np.rot90(read_image(plain), -1))
+
+
+def test_one_pixel(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), np.full((1, 1, 3), 9, np.uint8))
+    assert read_image(tmp_path / "one.png", 1).tolist() == [[[9]]]
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.6, 0.98])
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_truncated_files_are_named(tmp_path: Path, picture: np.ndarray, keep: float, suffix: str) -> None:
+    path = tmp_path / f"cut{suffix}"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(DataError, match=rf"{path}: truncated image"):
+        read_image(path)
+
+
+def test_a_jpeg_with_bytes_behind_its_end_is_sound(tmp_path: Path, picture: np.ndarray) -> None:
+    path = write_jpeg(tmp_path / "tail.jpg", picture)
+    path.write_bytes(path.read_bytes() + b"\0" * 100)
+    assert read_image(path).shape == picture.shape
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "truncated image .empty file"), (b"not an image", "not an image that OpenCV can decode")],
+)
+def test_other_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_image(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.jpg: cannot be read \(No such file"):
+        read_image(tmp_path / "gone.jpg")

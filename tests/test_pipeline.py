@@ -1,0 +1,130 @@
+"""Batches: their contract, their independence of threads, the image store behind them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_jpeg
+
+from harness.benchmark import Benchmark, Sample
+from harness.datasets.synth import SYNTH
+from harness.image_store import ImageStore
+from harness.method import COMMON, Recipe
+from harness.pipeline import Pipeline, Waiting, padded
+
+RECIPE = replace(COMMON, crop=64)
+
+
+def pipeline(recipe: Recipe = RECIPE, seed: int = 0, channels: int = 3) -> Pipeline:
+    samples = SYNTH.index(Path())[:7]
+    return Pipeline(SYNTH, samples, ImageStore(SYNTH, channels), recipe, 8, seed)
+
+
+def test_contract() -> None:
+    for images, points in pipeline().epoch(0, 3):
+        assert images.shape == (4, 64, 64, 3) and images.dtype == np.uint8
+        batch, rows, columns = points.shape
+        assert (batch, columns) == (4, 4) and points.dtype == np.float32
+        assert rows & (rows - 1) == 0
+        valid = points[..., 3] == 1
+        assert ((points[valid][:, :2] >= 0) & (points[valid][:, :2] < 64)).all()
+        assert set(np.unique(points[..., 3])) <= {0.0, 1.0}
+        assert (points[..., 2] > 0).all()
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8, 9, 20])
+def test_an_epoch_has_exactly_its_steps(steps: int) -> None:
+    assert len(list(pipeline().epoch(0, steps))) == steps
+
+
+def test_the_same_seed_gives_the_same_batches_and_others_others() -> None:
+    first, second = list(pipeline().epoch(3, 4)), list(pipeline().epoch(3, 4))
+    for (image, points), (same_image, same_points) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(image, same_image)
+        np.testing.assert_array_equal(points, same_points)
+    assert not np.array_equal(first[0][0], next(iter(pipeline(seed=1).epoch(3, 4)))[0])
+    assert not np.array_equal(first[0][0], next(iter(pipeline().epoch(4, 4)))[0])
+
+
+def test_an_epoch_that_is_left_early_stops_its_threads() -> None:
+    import threading
+
+    before = threading.active_count()
+    epoch = pipeline().epoch(0, 50)
+    next(epoch)
+    epoch.close()
+    assert threading.active_count() == before
+
+
+def test_an_unreadable_image_stops_the_epoch_with_its_name(tmp_path: Path) -> None:
+    from harness.errors import DataError
+
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(b"nothing")
+    benchmark = replace(SYNTH, read_image=Benchmark.read_image)
+    broken = Pipeline(benchmark, (Sample("bad", "train", path),), ImageStore(benchmark, 3), RECIPE, 8, 0)
+    with pytest.raises(DataError, match=r"bad\.jpg"):
+        list(broken.epoch(0, 2))
+
+
+def test_crops_by_share_follow_the_image() -> None:
+    recipe = replace(RECIPE, crop=None, crop_share=0.5, images_per_step=1, crops_per_image=3)
+    images, points = next(pipeline(recipe).epoch(0, 1))
+    assert images.shape == (3, 96, 128, 3) and len(points) == 3
+
+
+def test_waiting_is_measured() -> None:
+    waiting = Waiting()
+    list(pipeline().epoch(0, 3, waiting))
+    assert waiting.seconds > 0
+
+
+@pytest.mark.parametrize(("heads", "rows"), [(0, 16), (16, 16), (17, 32), (64, 64), (65, 128)])
+def test_padding_goes_to_the_next_power_of_two(heads: int, rows: int) -> None:
+    points = padded([np.ones((heads, 3), np.float32), np.zeros((0, 3), np.float32)])
+    assert points.shape == (2, rows, 4)
+    assert points[..., 3].sum() == heads
+
+
+def file_benchmark() -> Benchmark:
+    return replace(SYNTH, read_image=Benchmark.read_image)
+
+
+def samples_on_disk(folder: Path, count: int = 4) -> tuple[Sample, ...]:
+    generator = np.random.default_rng(0)
+    return tuple(
+        Sample(str(n), "train", write_jpeg(folder / f"{n}.jpg", generator.integers(0, 255, (40, 50, 3), np.uint8)))
+        for n in range(count)
+    )
+
+
+def test_the_store_maps_what_does_not_fit_in_memory(tmp_path: Path) -> None:
+    samples = samples_on_disk(tmp_path)
+    store = ImageStore(file_benchmark(), 3, memory=2 * 40 * 50 * 3, folder=tmp_path / "cache")
+    images = [store.get(sample) for _ in range(2) for sample in samples][len(samples) :]
+    assert [isinstance(image, np.memmap) for image in images] == [False, False, True, True]
+    for sample, image in zip(samples, images, strict=True):
+        np.testing.assert_array_equal(image, file_benchmark().read_image(sample, 3))
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_changed_source_is_not_served_from_the_cache(tmp_path: Path) -> None:
+    (sample,) = samples_on_disk(tmp_path, 1)
+    first = np.array(ImageStore(file_benchmark(), 1, memory=0, folder=tmp_path / "cache").get(sample))
+    assert sample.image is not None
+    write_jpeg(sample.image, np.zeros((40, 50, 3), np.uint8))
+    second = ImageStore(file_benchmark(), 1, memory=0, folder=tmp_path / "cache").get(sample)
+    assert first.any() and not second.any()
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    (sample,) = samples_on_disk(tmp_path, 1)
+    (tmp_path / "file").write_text("")
+    store = ImageStore(file_benchmark(), 3, memory=0, folder=tmp_path / "file" / "cache")
+    with pytest.warns(UserWarning, match="cannot cache images"):
+        image = store.get(sample)
+    np.testing.assert_array_equal(image, file_benchmark().read_image(sample, 3))
+    assert store.get(sample).shape == (40, 50, 3)

@@ -1,0 +1,134 @@
+"""The host: one bad plugin costs itself, nothing else, and says what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness import plugins
+from harness.errors import HarnessError
+
+METHOD = """
+from harness import Method, Recipe, hookimpl
+
+def build(options): raise NotImplementedError
+def loss(batch, outputs, options): return {{}}
+
+@hookimpl
+def harness_methods():
+    return [Method("{name}", "{name}", "", build, loss, Recipe("paper", 1), stride=4)]
+"""
+
+
+def file(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def by_name(host: plugins.Host, name: str) -> plugins.Plugin:
+    return next(plugin for plugin in host.plugins if plugin.name == name)
+
+
+def test_the_methods_of_this_repository_come_through_entry_points() -> None:
+    host = plugins.load_host()
+    assert {"mcnn", "csrnet"} <= set(host.methods)
+    assert host.method_plugin["mcnn"].distribution == "crowd-harness"
+    assert {"shtech_a", "ucf_cc_50", "synth"} <= set(host.benchmarks)
+    assert all(not plugin.errors for plugin in host.plugins)
+
+
+def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
+    host = plugins.load_host([file(tmp_path, "mine", METHOD.format(name="mine"))])
+    assert host.method("mine").stride == 4
+    assert by_name(host, "mine").adds == ["method mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import not_there_at_all", "failed to import: ModuleNotFoundError: No module named 'not_there_at_all'"),
+        ("raise SystemExit(3)", "failed to import: SystemExit"),
+        ("def oops(:", "failed to import: SyntaxError"),
+        (
+            "from harness import hookimpl\n@hookimpl\ndef harness_method(): return []",
+            "unknown hook 'harness_method'; did you mean 'harness_methods'?",
+        ),
+        ("def harness_methods(): return []", "harness_methods is not marked with @harness.hookimpl"),
+        (
+            "from harness import hookimpl\n@hookimpl\ndef harness_callbacks(trial): return []",
+            "hookimpl definition",
+        ),
+        (
+            "from harness import hookimpl\n@hookimpl\ndef harness_methods(): return None",
+            "harness_methods returned NoneType; expected a list of Method",
+        ),
+        (
+            "from harness import hookimpl\n@hookimpl\ndef harness_methods(): return ['mcnn']",
+            "harness_methods returned an item of str; expected Method",
+        ),
+        (
+            "from harness import hookimpl\n@hookimpl\ndef harness_methods(): return 1 / 0",
+            "harness_methods raised ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_named_and_the_rest_go_on(tmp_path: Path, text: str, message: str) -> None:
+    good = file(tmp_path, "good", METHOD.format(name="good"))
+    host = plugins.load_host([file(tmp_path, "bad", text), good])
+    assert any(message in error for error in by_name(host, "bad").errors), by_name(host, "bad").errors
+    assert {"good", "mcnn", "csrnet"} <= set(host.methods)
+    assert not by_name(host, "good").errors
+
+
+def test_a_broken_installed_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode() -> None:
+        raise ImportError("libfoo.so is missing")
+
+    entry = SimpleNamespace(name="foreign", dist=SimpleNamespace(name="crowd-harness-foreign", version="9.9"), load=explode)
+    real = plugins.metadata.entry_points(group=plugins.GROUP)
+    monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [*real, entry])
+    host = plugins.load_host()
+    broken = by_name(host, "foreign")
+    assert broken.origin == "crowd-harness-foreign 9.9"
+    assert broken.errors == ["failed to import: ImportError: libfoo.so is missing"]
+    assert "mcnn" in host.methods
+
+
+def test_two_methods_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
+    other = file(tmp_path, "other", METHOD.format(name="mcnn"))
+    host = plugins.load_host([other])
+    with pytest.raises(HarnessError, match=rf"two plugins bring a method named 'mcnn': crowd-harness .* and {other} "):
+        host.method("mcnn")
+    assert host.method("csrnet")
+
+
+def test_unknown_names_get_the_nearest_known_one() -> None:
+    host = plugins.load_host()
+    with pytest.raises(HarnessError, match=r"unknown method 'mcn'\. Did you mean 'mcnn'\?"):
+        host.method("mcn")
+    with pytest.raises(HarnessError, match=r"unknown dataset 'shtech'\. Did you mean 'shtech_a'\?"):
+        host.benchmark("shtech")
+    with pytest.raises(HarnessError, match=r"unknown method 'zzz'\. Known: .*csrnet, mcnn"):
+        host.method("zzz")
+
+
+def test_a_missing_plugin_file_is_named(tmp_path: Path) -> None:
+    host = plugins.load_host([tmp_path / "gone.py"])
+    assert "no such plugin file" in by_name(host, "gone").errors[0]
+
+
+def test_finding_plugins_imports_no_keras() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; from harness.plugins import load_host; load_host(); print('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_metric_of_a_plugin_is_collected(tmp_path: Path) -> None:
+    text = "from harness import Metric, hookimpl\n@hookimpl\ndef harness_metrics(): return [Metric('bias', 'bias', lambda t, p: float((p - t).mean()))]"
+    host = plugins.load_host([file(tmp_path, "bias", text)])
+    assert list(host.metrics) == ["bias"]

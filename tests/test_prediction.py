@@ -1,0 +1,62 @@
+"""Whole images of any size: what padding and tiles may and may not change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.prediction import predict_density
+
+
+class Pooling:
+    """A network whose density is the mean grey value of each cell over 1000: local, so tiles must be exact."""
+
+    def __init__(self, stride: int) -> None:
+        self.stride = stride
+        self.seen: list[tuple[int, ...]] = []
+
+    def predict_on_batch(self, image: np.ndarray) -> np.ndarray:
+        self.seen.append(image.shape)
+        _, height, width, _ = image.shape
+        s = self.stride
+        assert height % s == 0 and width % s == 0
+        return image[..., :1].reshape(1, height // s, s, width // s, s, 1).mean(axis=(2, 4)) / 1000
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (64, 96), (65, 97), (31, 200)])
+@pytest.mark.parametrize(("stride", "multiple"), [(4, 4), (8, 8), (8, 32)])
+def test_the_map_covers_the_frame_and_no_more(shape: tuple[int, int], stride: int, multiple: int) -> None:
+    image = np.full((*shape, 1), 100, np.uint8)
+    density = predict_density(Pooling(stride), image, stride, multiple, margin=16)
+    assert density.shape == (-(-shape[0] // stride), -(-shape[1] // stride))
+    np.testing.assert_allclose(density, 0.1)
+
+
+def test_a_size_that_fits_is_left_alone() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (32, 64, 3), np.uint8)
+    network = Pooling(8)
+    density = predict_density(network, image, 8, 8, margin=16)
+    assert network.seen == [(1, 32, 64, 3)]
+    np.testing.assert_allclose(density, image[..., 0].reshape(4, 8, 8, 8).mean(axis=(1, 3)) / 1000, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2048, 1024), (1500, 2101), (900, 3000)])
+def test_tiles_give_what_the_whole_gives(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 1), np.uint8)
+    whole = predict_density(Pooling(8), image, 8, 8, margin=64, largest=10**9)
+    network = Pooling(8)
+    tiled = predict_density(network, image, 8, 8, margin=64, largest=10**6)
+    np.testing.assert_array_equal(tiled, whole)
+    assert max(height * width for _, height, width, _ in network.seen) <= (1024 + 2 * 64) ** 2
+
+
+def test_tiles_of_a_real_network_agree_with_the_whole() -> None:
+    from crowd_harness_mcnn import METHOD
+
+    from harness.method import ModelOptions
+
+    network = METHOD.build(ModelOptions())
+    image = np.random.default_rng(0).integers(0, 255, (1100, 1056, 1), np.uint8)
+    whole = predict_density(network, image, 4, 4, METHOD.margin, largest=10**9)
+    tiled = predict_density(network, image, 4, 4, METHOD.margin, largest=10**6)
+    np.testing.assert_allclose(tiled, whole, rtol=1e-4, atol=1e-5 * whole.max())

@@ -1,0 +1,218 @@
+"""Training in this process: repeatable, resumable, in stages; what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import state, training
+from harness.budgets import BUDGETS, Budget, capped, plan
+from harness.datasets.synth import SYNTH
+from harness.errors import DivergedError, HarnessError
+from harness.image_store import ImageStore
+from harness.method import COMMON, Recipe, Stage
+from harness.network import learning_rate
+from harness.plugins import load_host
+from harness.runs import Request, Run, resolve
+from harness.splits import split
+
+PLUGIN = Path(__file__).with_name("methods_on_trial.py")
+SAMPLES = SYNTH.index(Path())
+
+
+def make_run(method: str = "tiny", **choices: Any) -> Run:
+    return resolve(load_host([PLUGIN]), Request(method, "synth", budget="smoke", **choices), "test")
+
+
+def train(run: Run, folder: Path, stop_after: int | None = None) -> Any:
+    """Trains in `folder`; stops like a kill after epoch `stop_after`, its state written or not."""
+
+    class Killed(Exception):
+        pass
+
+    def report(kind: str, **what: Any) -> None:
+        if kind == "step" and stop_after is not None and what["step"] > stop_after * 14:
+            raise Killed
+
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = split(SYNTH, SAMPLES)
+    try:
+        return training.train(run, parts, ImageStore(SYNTH, 3), folder, report)
+    except Killed:
+        return None
+
+
+def weights_of(trained: Any) -> list[np.ndarray]:
+    return [np.asarray(weight) for weight in trained.network.get_weights()]
+
+
+def test_the_same_seed_repeats_to_the_bit_and_another_does_not(tmp_path: Path) -> None:
+    first, second = train(make_run(), tmp_path / "a"), train(make_run(), tmp_path / "b")
+    for left, right in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_array_equal(left, right)
+    losses = [[entry["loss"] for entry in trained.progress.history] for trained in (first, second)]
+    assert losses[0] == losses[1]
+    other = train(make_run(seed=1), tmp_path / "c")
+    assert losses[0] != [entry["loss"] for entry in other.progress.history]
+
+
+@pytest.mark.parametrize("recipe", ["common", "paper"])
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_a_run_that_was_stopped_ends_as_if_it_was_not(tmp_path: Path, recipe: str, stop_after: int) -> None:
+    """On `paper`, the two-stage recipe, the third stop is inside the second stage and the second before its start."""
+    run = make_run(recipe=recipe)
+    whole = train(run, tmp_path / "whole")
+    assert train(run, tmp_path / "stopped", stop_after) is None
+    kept = state.read_progress(tmp_path / "stopped" / training.STATE)
+    assert kept is not None and kept.epoch == stop_after
+    resumed = train(run, tmp_path / "stopped")
+    for left, right in zip(weights_of(whole), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert len(resumed.progress.history) == len(whole.progress.history)
+    for left, right in zip(resumed.progress.history, whole.progress.history, strict=True):
+        assert {**left, "seconds": 0, "waited": 0} == {**right, "seconds": 0, "waited": 0}
+
+
+def test_a_damaged_state_says_what_to_do(tmp_path: Path) -> None:
+    train(make_run(), tmp_path, 1)
+    path = tmp_path / training.STATE
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(HarnessError, match=r"state\.npz: damaged state of a run .* Delete the file"):
+        train(make_run(), tmp_path)
+
+
+def test_stages_train_what_they_say(tmp_path: Path) -> None:
+    """The second stage of the two-stage recipe trains the last layer alone."""
+    run = make_run(recipe="paper")
+    kernels: dict[int, np.ndarray] = {}
+
+    def report(kind: str, **what: Any) -> None:
+        if kind == "epoch":
+            with np.load(tmp_path / training.STATE) if what["epoch"] > 1 else _nothing() as content:
+                kernels[what["epoch"] - 1] = content["v0"] if content else np.zeros(0)
+
+    training.train(run, split(SYNTH, SAMPLES), ImageStore(SYNTH, 3), tmp_path, report)
+    progress = state.read_progress(tmp_path / training.STATE)
+    assert progress is not None
+    stages = [entry["stage"] for entry in progress.history]
+    assert stages == ["first"] * (len(stages) // 2) + ["second"] * (len(stages) - len(stages) // 2)
+    with np.load(tmp_path / training.STATE) as content:
+        final = content["v0"]
+    boundary = len(stages) // 2
+    np.testing.assert_array_equal(final, kernels[boundary])
+    assert not np.array_equal(kernels[1], kernels[boundary])
+
+
+class _nothing:  # noqa: N801
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="the loss became nan at epoch 1, step 1"):
+        train(make_run("diverging"), tmp_path)
+
+
+def test_the_best_weights_on_validation_are_kept(tmp_path: Path) -> None:
+    from harness.evaluation import evaluate, summary
+
+    run = make_run()
+    trained = train(run, tmp_path)
+    measured = [entry["val_mae"] for entry in trained.progress.history if "val_mae" in entry]
+    assert trained.progress.best == min(measured)
+    parts = split(SYNTH, SAMPLES)
+    chosen = parts.val[: run.budget.validation_images]
+    again = summary(evaluate(trained.network, run.method, SYNTH, chosen, ImageStore(SYNTH, 3)))
+    assert again["mae"] == pytest.approx(trained.progress.best, rel=1e-6)
+
+
+def test_selection_decides_what_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On validation, no test image is ever predicted in training; on test-oracle they are, and the id differs."""
+    seen: dict[str, set[str]] = {}
+    for select in ("validation", "test-oracle"):
+        names: set[str] = set()
+
+        def spy(network: Any, method: Any, benchmark: Any, samples: Any, *rest: Any, names: set[str] = names) -> Any:
+            names.update(sample.split for sample in samples)
+            return real(network, method, benchmark, samples, *rest)
+
+        real = training.evaluate if select == "validation" else real  # noqa: F821
+        monkeypatch.setattr(training, "evaluate", spy)
+        train(make_run(select=select), tmp_path / select)
+        seen[select] = names
+    assert seen == {"validation": {"train"}, "test-oracle": {"test"}}
+    assert make_run().id != make_run(select="test-oracle").id
+
+
+def test_early_stopping(tmp_path: Path) -> None:
+    run = make_run()
+    budget = replace(run.budget, validations=50)
+    stuck = replace(run.recipe, patience=1, stages=(Stage(learning_rate=0.0, optimizer="sgd"),))
+    trained = train(replace(run, recipe=stuck, budget=budget), tmp_path)
+    assert trained.progress.epoch == 2  # the second validation is no better than the first
+
+
+@pytest.mark.parametrize(
+    ("stage", "step", "epoch", "expected"),
+    [
+        (Stage(learning_rate=1.0), 5, 0, 1.0),
+        (Stage(learning_rate=1.0, decay="cosine"), 0, 0, 1.0),
+        (Stage(learning_rate=1.0, decay="cosine"), 50, 0, 0.5),
+        (Stage(learning_rate=1.0, decay="cosine"), 100, 0, 0.0),
+        (Stage(learning_rate=1.0, decay="step", decay_factor=0.1, decay_epochs=20), 0, 19, 1.0),
+        (Stage(learning_rate=1.0, decay="step", decay_factor=0.1, decay_epochs=20), 0, 40, 0.01),
+        (Stage(learning_rate=1.0, warmup_steps=4), 0, 0, 0.25),
+    ],
+)
+def test_learning_rates(stage: Stage, step: int, epoch: int, expected: float) -> None:
+    assert learning_rate(stage, step, 100, epoch) == pytest.approx(expected)
+
+
+def test_budgets_cap_recipes() -> None:
+    recipe = capped(COMMON, BUDGETS["smoke"])
+    assert recipe.crop == 64 and recipe.images_per_step * recipe.crops_per_image == 4
+    nine = Recipe("paper", 400, images_per_step=1, crops_per_image=9, crop=None, crop_share=0.5)
+    assert (capped(nine, BUDGETS["quick"]).crop, capped(nine, BUDGETS["quick"]).crops_per_image) != (None, 9)
+    assert capped(nine, BUDGETS["paper"]) == nine
+    length = plan(recipe, Budget("x", epochs=10, steps=100), 36)
+    assert (length.epochs, length.steps_per_epoch) == (10, 9)
+    assert plan(recipe, Budget("x", epochs=10, steps=20), 36).epochs == 2
+    assert plan(nine, BUDGETS["paper"], 270).epochs == 400
+    short = plan(recipe, Budget("x", steps=5), 400)
+    assert (short.epochs, short.steps_per_epoch) == (1, 5)
+
+
+def test_recipes_that_contradict_themselves_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shares of its stages add up to 0\.5"):
+        Recipe("x", 1, stages=(Stage(share=0.5),))
+    with pytest.raises(ValueError, match="images_per_step is 4"):
+        Recipe("x", 1, crop=None)
+
+
+def test_stage_ends() -> None:
+    stages = (Stage(share=0.5), Stage(share=0.25), Stage(share=0.25))
+    assert training.stage_ends(stages, 8) == [4, 6, 8]
+    assert training.stage_ends(stages, 3) == [2, 2, 3] or training.stage_ends(stages, 3) == [1, 2, 3]
+    assert training.stage_ends((Stage(),), 5) == [5]
+
+
+def test_identity_holds_what_determines_a_result() -> None:
+    base = make_run()
+    assert base.id == make_run().id
+    assert json.loads(json.dumps(base.identity)) == base.identity
+    for change in ({"seed": 1}, {"recipe": "paper"}, {"precision": "mixed_bfloat16"}, {"variant": "small"}):
+        assert make_run(**change).id != base.id
+    other_data = resolve(load_host([PLUGIN]), Request("tiny", "synth", budget="smoke"), "other")
+    assert other_data.id != base.id
+    with pytest.raises(HarnessError, match="unknown variant of tiny 'smal'. Did you mean 'small'"):
+        make_run(variant="smal")
+    with pytest.raises(HarnessError, match="unknown selection 'test'. Did you mean 'test-oracle'"):
+        make_run(select="test")
