@@ -24,7 +24,17 @@ _HOMES = {
     "hookimpl": "harness.hookspecs",
 }
 
-__all__ = ["Benchmark", "Method", "Metric", "ModelOptions", "Recipe", "Sample", "Stage", "Variant", "hookimpl"]
+__all__ = [
+    "Benchmark",
+    "Method",
+    "Metric",
+    "ModelOptions",
+    "Recipe",
+    "Sample",
+    "Stage",
+    "Variant",
+    "hookimpl",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,7 @@ class Cell:
 
 
 def parse_methods(host: Host, text: str) -> list[tuple[str, str]]:
-    """"all", or "mcnn,sasnet[no_pra]" → (method, variant) pairs, without repeats."""
+    """ "all", or "mcnn,sasnet[no_pra]" → (method, variant) pairs, without repeats."""
     if text == "all":
         return [(name, "") for name in sorted(host.methods)]
     pairs = []
@@ -42,7 +42,7 @@ def parse_methods(host: Host, text: str) -> list[tuple[str, str]]:
 
 
 def parse_datasets(host: Host, text: str) -> list[Benchmark]:
-    """"all", or "shtech_a,ucf_qnrf" → benchmarks; all means every one but the drawn scenes."""
+    """ "all", or "shtech_a,ucf_qnrf" → benchmarks; all means every one but the drawn scenes."""
     if text == "all":
         return [benchmark for benchmark in host.benchmarks.values() if benchmark.needs_files]
     names = list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
@@ -92,7 +92,7 @@ def to_run(cells: Iterable[Cell], retry: frozenset[str]) -> Iterator[Cell]:
 
 
 def parse_retry(text: str) -> frozenset[str]:
-    """"oom,timeout" or "all" → statuses to run again."""
+    """ "oom,timeout" or "all" → statuses to run again."""
     bad = [status for status in records.STATUSES if status != "ok"]
     if text == "all":
         return frozenset(bad)
@@ -127,5 +127,3 @@ def record_of(host: Host, run: Run, status: str, message: str = "") -> Record:
         status=status,  # type: ignore[arg-type]
         message=message,
     )
-
-

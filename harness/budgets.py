@@ -46,7 +46,7 @@ class Budget:
 
 BUDGETS = {
     "smoke": Budget("smoke", 6, 60, 64, 4, validations=2, validation_images=4, test_images=12),
-    "quick": Budget("quick", 60, 2000, 128, 4, validations=5, validation_images=16),
+    "quick": Budget("quick", 16, 2000, 256, 1, validations=4, validation_images=32),
     "paper": Budget("paper"),
 }
 

@@ -100,7 +100,12 @@ def _run(host: Any, run: Any, samples: Any, folder: Path, memory: int, report: A
     network = inference_network(trained.network)
     test = parts.test[: run.budget.test_images] if run.budget.test_images else parts.test
     results = evaluate(
-        network, run.method, run.benchmark, test, store, lambda done, total: report("test", done=done, total=total)
+        network,
+        run.method,
+        run.benchmark,
+        test,
+        store,
+        lambda done, total: report("test", done=done, total=total),
     )
     bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
     if bad:

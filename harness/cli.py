@@ -106,7 +106,11 @@ data_root_option = click.option(
     help="Folder that holds the datasets. [env: HARNESS_DATA]",
 )
 plugin_option = click.option(
-    "--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="Load a plugin from a file; repeatable."
+    "--plugin",
+    "plugin_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Load a plugin from a file; repeatable.",
 )
 
 

@@ -50,7 +50,10 @@ def make_crop(
     inside = (moved[:, 0] >= 0) & (moved[:, 0] < window_width) & (moved[:, 1] >= 0) & (moved[:, 1] < window_height)
     moved = moved[inside]
     if scale != 1.0:
-        height, width = min(size.height, round(window_height * scale)), min(size.width, round(window_width * scale))
+        height, width = (
+            min(size.height, round(window_height * scale)),
+            min(size.width, round(window_width * scale)),
+        )
         crop = _resize(crop, max(1, height), max(1, width))
         factors = np.array([crop.shape[1] / window_width, crop.shape[0] / window_height, scale], np.float32)
         moved = moved * factors

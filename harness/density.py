@@ -7,9 +7,7 @@ from typing import Any
 SMALLEST_SIGMA = 0.05  # pixels; below this a Gaussian lies within one pixel and float32 erf has nothing left to say
 
 
-def render(
-    points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, valid: Any = None
-) -> Any:
+def render(points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, valid: Any = None) -> Any:
     """The density map of `points`: one Gaussian a head, integrated over each output cell, of mass exactly 1.
 
     The map is one matrix product of two factors, `density[h, w] = Σ_p Gy[p, h] · Gx[p, w]`; a row of Gx or Gy is a

@@ -19,7 +19,12 @@ def cell_display(title: str, position: str, console: Console) -> Iterator[Watch]
     if not console.is_terminal:
         yield lambda event: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(f"{position} {title}", total=None, detail="starting")
 

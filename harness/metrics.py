@@ -88,8 +88,8 @@ def bootstrap_interval(
     """
     generator = np.random.default_rng(seed)
     draws = np.zeros(resamples)
-    for true, predicted in groups:
-        true, predicted = np.asarray(true, float), np.asarray(predicted, float)
+    for group in groups:
+        true, predicted = (np.asarray(values, float) for values in group)
         for draw, rows in enumerate(generator.integers(0, len(true), (resamples, len(true)))):
             draws[draw] += metric(true[rows], predicted[rows])
     tail = 50 * (1 - confidence)

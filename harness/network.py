@@ -49,7 +49,12 @@ class PointTrainer(keras.Model):
         self.built = True
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Any:
         terms = self._method.loss(Batch(x, y), named_outputs(y_pred), self._options)
         total = ops.convert_to_tensor(0.0, "float32")

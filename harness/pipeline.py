@@ -48,21 +48,16 @@ class Pipeline:
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
         per_step = self.recipe.images_per_step
         waiting = waiting or Waiting()
+        pending: deque = deque()
+        submitted = 0
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="crops") as pool:
-            pending: deque = deque()
             try:
-                for step in range(steps + AHEAD):
-                    if step < steps:
-                        rows = [int(order[(step * per_step + offset) % len(order)]) for offset in range(per_step)]
-                        pending.append(pool.submit(self._batch, number, step, rows))
-                    if step >= AHEAD or step >= steps:
-                        if not pending:
-                            return
-                        started = time.perf_counter()
-                        batch = pending.popleft().result()
-                        waiting.seconds += time.perf_counter() - started
-                        yield batch
-                while pending:
+                for step in range(steps):
+                    while submitted < min(steps, step + AHEAD):
+                        first = submitted * per_step
+                        rows = [int(order[place % len(order)]) for place in range(first, first + per_step)]
+                        pending.append(pool.submit(self._batch, number, submitted, rows))
+                        submitted += 1
                     started = time.perf_counter()
                     batch = pending.popleft().result()
                     waiting.seconds += time.perf_counter() - started
@@ -72,7 +67,7 @@ class Pipeline:
                     future.cancel()
 
     def heads(self, sample: Sample) -> np.ndarray:
-        """float32 [N, 3]: x, y, sigma of every head of `sample` in its frame."""
+        """float32 [N, 3]: x, y, sigma of every annotated head of `sample`."""
         if sample.name not in self._heads:
             points = self.benchmark.read_points(sample)
             sigma = self.recipe.sigma.of(points)

@@ -115,7 +115,9 @@ def _pretrained(method: Method, request: Request) -> tuple[str, str]:
         return choice, choice
     path = Path(choice)
     if not path.is_file():
-        raise HarnessError(f"--pretrained {choice}: no such file; expected none, imagenet, or a {method.pretrained} weights file")
+        raise HarnessError(
+            f"--pretrained {choice}: no such file; expected none, imagenet, or a {method.pretrained} weights file"
+        )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return str(path.resolve()), f"file {path.name} {digest}"
 

@@ -47,7 +47,9 @@ def read_progress(path: Path) -> Progress | None:
         with path.open("rb") as file, np.load(file) as content:
             return Progress(**json.loads(str(content["progress"])))
     except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
-        raise HarnessError(f"{path}: damaged state of a run ({error}). Delete the file to train from the start.") from None
+        raise HarnessError(
+            f"{path}: damaged state of a run ({error}). Delete the file to train from the start."
+        ) from None
 
 
 def restore(path: Path, trainer: Any) -> None:

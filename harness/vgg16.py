@@ -24,7 +24,9 @@ _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 def layer_names() -> list[str]:
     """The thirteen convolutions in order."""
-    return [f"block{block}_conv{number}" for block, (_, count) in enumerate(_BLOCKS, 1) for number in range(1, count + 1)]
+    return [
+        f"block{block}_conv{number}" for block, (_, count) in enumerate(_BLOCKS, 1) for number in range(1, count + 1)
+    ]
 
 
 def normalize(image: Any) -> Any:
@@ -116,11 +118,15 @@ def read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         file.visititems(visit)
     missing = [name for name in layer_names() if set(arrays.get(name, {})) != {1, 4}]
     if missing:
-        raise HarnessError(f"{path}: no weights for {', '.join(missing)}; expected the layers of keras.applications' VGG16")
+        raise HarnessError(
+            f"{path}: no weights for {', '.join(missing)}; expected the layers of keras.applications' VGG16"
+        )
     return _from_caffe({name: (arrays[name][4], arrays[name][1]) for name in layer_names()})
 
 
-def _from_caffe(weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _from_caffe(
+    weights: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """BGR, 0–255 less mean → RGB, divided by the standard deviation: reorder and scale the first kernel."""
     folded = dict(weights)
     kernel, bias = folded["block1_conv1"]

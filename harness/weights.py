@@ -42,11 +42,15 @@ def load_network(host: Host, method: Method, path: Path) -> Any:
         _set_by_layer(network, foreign, path, method)
         return network
     if not h5py.is_hdf5(path):
-        raise HarnessError(f"{path}: neither native Keras weights (.weights.h5) nor a file that a plugin reads for {method.name}")
+        raise HarnessError(
+            f"{path}: neither native Keras weights (.weights.h5) nor a file that a plugin reads for {method.name}"
+        )
     with h5py.File(path) as file:
         note = json.loads(file.attrs[_ATTRIBUTE]) if _ATTRIBUTE in file.attrs else None
     if note and note["method"] != method.name:
-        raise HarnessError(f"{path}: weights of method {note['method']!r}; expected {method.name!r}. Try --method {note['method']}.")
+        raise HarnessError(
+            f"{path}: weights of method {note['method']!r}; expected {method.name!r}. Try --method {note['method']}."
+        )
     options = replace(ModelOptions(**note["options"]), pretrained="none") if note else ModelOptions()
     network = method.build(options)
     restore(network, path, method)

@@ -60,7 +60,14 @@ TWO_STAGES = Recipe(
     sigma=Sigma(4.0),
     stages=(
         Stage("first", share=0.5, optimizer="adam", learning_rate=1e-3),
-        Stage("second", share=0.5, optimizer="sgd", learning_rate=1e-4, options={"momentum": 0.9}, trains=("last",)),
+        Stage(
+            "second",
+            share=0.5,
+            optimizer="sgd",
+            learning_rate=1e-4,
+            options={"momentum": 0.9},
+            trains=("last",),
+        ),
     ),
 )
 

@@ -132,7 +132,10 @@ def test_check_tells_wrong_from_different(tiny_shanghaitech: Tiny) -> None:
     image = folder / "train_data/images/IMG_4.jpg"
     image.write_bytes(image.read_bytes()[:200])
     found = check(SHTECH_A, folder)
-    assert [line.partition(": ")[0].rpartition("/")[2] for line in found.wrong] == ["GT_IMG_3.mat", "IMG_4.jpg"]
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in found.wrong] == [
+        "GT_IMG_3.mat",
+        "IMG_4.jpg",
+    ]
     assert any("annotations: found" in line and "published 241,677" in line for line in found.differs)
     assert any("multiple of 32" in line for line in found.differs)
     assert [line.rpartition("/")[2] for line in found.noted] == [

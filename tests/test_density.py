@@ -57,7 +57,9 @@ def test_no_heads_is_zero_everywhere() -> None:
 @given(
     heads=st.lists(
         st.tuples(
-            st.floats(-20, 84, width=32, allow_subnormal=False), st.floats(-20, 60, width=32, allow_subnormal=False), st.floats(0.01, 200)
+            st.floats(-20, 84, width=32, allow_subnormal=False),
+            st.floats(-20, 60, width=32, allow_subnormal=False),
+            st.floats(0.01, 200),
         ),
         max_size=30,
     ),

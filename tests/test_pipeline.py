@@ -96,7 +96,11 @@ def file_benchmark() -> Benchmark:
 def samples_on_disk(folder: Path, count: int = 4) -> tuple[Sample, ...]:
     generator = np.random.default_rng(0)
     return tuple(
-        Sample(str(n), "train", write_jpeg(folder / f"{n}.jpg", generator.integers(0, 255, (40, 50, 3), np.uint8)))
+        Sample(
+            str(n),
+            "train",
+            write_jpeg(folder / f"{n}.jpg", generator.integers(0, 255, (40, 50, 3), np.uint8)),
+        )
         for n in range(count)
     )
 

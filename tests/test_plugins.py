@@ -49,7 +49,10 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("import not_there_at_all", "failed to import: ModuleNotFoundError: No module named 'not_there_at_all'"),
+        (
+            "import not_there_at_all",
+            "failed to import: ModuleNotFoundError: No module named 'not_there_at_all'",
+        ),
         ("raise SystemExit(3)", "failed to import: SystemExit"),
         ("def oops(:", "failed to import: SyntaxError"),
         (
@@ -87,7 +90,9 @@ def test_a_broken_installed_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     def explode() -> None:
         raise ImportError("libfoo.so is missing")
 
-    entry = SimpleNamespace(name="foreign", dist=SimpleNamespace(name="crowd-harness-foreign", version="9.9"), load=explode)
+    entry = SimpleNamespace(
+        name="foreign", dist=SimpleNamespace(name="crowd-harness-foreign", version="9.9"), load=explode
+    )
     real = plugins.metadata.entry_points(group=plugins.GROUP)
     monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [*real, entry])
     host = plugins.load_host()
@@ -129,6 +134,10 @@ def test_finding_plugins_imports_no_keras() -> None:
 
 
 def test_a_metric_of_a_plugin_is_collected(tmp_path: Path) -> None:
-    text = "from harness import Metric, hookimpl\n@hookimpl\ndef harness_metrics(): return [Metric('bias', 'bias', lambda t, p: float((p - t).mean()))]"
+    text = (
+        "from harness import Metric, hookimpl\n"
+        "@hookimpl\n"
+        "def harness_metrics(): return [Metric('bias', 'bias', lambda t, p: float((p - t).mean()))]"
+    )
     host = plugins.load_host([file(tmp_path, "bias", text)])
     assert list(host.metrics) == ["bias"]

@@ -137,17 +137,17 @@ def test_the_best_weights_on_validation_are_kept(tmp_path: Path) -> None:
 def test_selection_decides_what_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On validation, no test image is ever predicted in training; on test-oracle they are, and the id differs."""
     seen: dict[str, set[str]] = {}
+    real = training.evaluate
+
     for select in ("validation", "test-oracle"):
-        names: set[str] = set()
+        names = seen[select] = set()
 
         def spy(network: Any, method: Any, benchmark: Any, samples: Any, *rest: Any, names: set[str] = names) -> Any:
             names.update(sample.split for sample in samples)
             return real(network, method, benchmark, samples, *rest)
 
-        real = training.evaluate if select == "validation" else real  # noqa: F821
         monkeypatch.setattr(training, "evaluate", spy)
         train(make_run(select=select), tmp_path / select)
-        seen[select] = names
     assert seen == {"validation": {"train"}, "test-oracle": {"test"}}
     assert make_run().id != make_run(select="test-oracle").id
 
@@ -212,7 +212,7 @@ def test_identity_holds_what_determines_a_result() -> None:
         assert make_run(**change).id != base.id
     other_data = resolve(load_host([PLUGIN]), Request("tiny", "synth", budget="smoke"), "other")
     assert other_data.id != base.id
-    with pytest.raises(HarnessError, match="unknown variant of tiny 'smal'. Did you mean 'small'"):
+    with pytest.raises(HarnessError, match=r"unknown variant of tiny 'smal'\. Did you mean 'small'"):
         make_run(variant="smal")
-    with pytest.raises(HarnessError, match="unknown selection 'test'. Did you mean 'test-oracle'"):
+    with pytest.raises(HarnessError, match=r"unknown selection 'test'\. Did you mean 'test-oracle'"):
         make_run(select="test")

@@ -32,7 +32,13 @@ from harness.cli import data_root_option, plugin_option
 @click.option("--retry", default="", help="Run failed cells again: oom,timeout,failed,diverged or all.")
 @click.option("--timeout", type=float, help="Minutes a cell may take.")
 @click.option("--memory", type=float, default=2.0, show_default=True, help="GiB of decoded images held in memory.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of the runs.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of the runs.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @data_root_option
 @plugin_option
@@ -132,7 +138,12 @@ def _check_pretrained(todo: list[Any]) -> None:
 def _show_broken(host: Any, console: Any) -> None:
     for plugin in host.plugins:
         for error in plugin.errors:
-            console.print(f"plugin {plugin.name} ({plugin.origin}): {error}", style="yellow", markup=False, highlight=False)
+            console.print(
+                f"plugin {plugin.name} ({plugin.origin}): {error}",
+                style="yellow",
+                markup=False,
+                highlight=False,
+            )
 
 
 def _write(path: Path, text: str) -> None:

@@ -14,8 +14,17 @@ from harness.cli import plugin_option
 @click.command("count")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
-@click.option("--weights", required=True, type=click.Path(path_type=Path), help="Native Keras weights, or a file a plugin reads.")
-@click.option("--overlay", type=click.Path(path_type=Path, file_okay=False), help="Write each picture with its density drawn over it into this folder.")
+@click.option(
+    "--weights",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Native Keras weights, or a file a plugin reads.",
+)
+@click.option(
+    "--overlay",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write each picture with its density drawn over it into this folder.",
+)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list on standard output.")
 @plugin_option
 def command(

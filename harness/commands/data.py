@@ -42,7 +42,9 @@ def list_command(as_json: bool, data_root: Path | None, plugin_files: tuple[Path
         return
     click.echo(f"data root: {data_root or 'not set (--data-root DIR or HARNESS_DATA)'}\n")
     for row in rows:
-        state = "drawn by the harness" if not row["expected"] else f"here: {row['folder']}" if row["here"] else "not here"
+        state = (
+            "drawn by the harness" if not row["expected"] else f"here: {row['folder']}" if row["here"] else "not here"
+        )
         click.echo(f"{row['name']:<12} {row['title']} – {state}")
         if row["expected"]:
             click.echo(f"{'':<12} expected in <data root>/{' or '.join(row['expected'])}")
@@ -85,7 +87,11 @@ def _print(found: Any) -> None:
     click.echo(tabulate(rows, headers=["", "found", "published"], colalign=aligned, disable_numparse=True))
     if found.source:
         click.echo(f"\npublished: {found.source}")
-    for heading, lines in (("wrong", found.wrong), ("differs from the authors' files", found.differs), ("noted", found.noted)):
+    for heading, lines in (
+        ("wrong", found.wrong),
+        ("differs from the authors' files", found.differs),
+        ("noted", found.noted),
+    ):
         if lines:
             click.echo(f"\n{heading}:")
             for line in lines:

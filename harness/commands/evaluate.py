@@ -16,9 +16,20 @@ SPLITS = ("train", "val", "test", "all")
 
 @click.command("eval")
 @click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
-@click.option("--weights", required=True, type=click.Path(path_type=Path), help="Native Keras weights, or a file a plugin reads.")
+@click.option(
+    "--weights",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Native Keras weights, or a file a plugin reads.",
+)
 @click.option("--dataset", required=True)
-@click.option("--split", default="test", show_default=True, type=click.Choice(SPLITS), help="all: every image, whatever the folds.")
+@click.option(
+    "--split",
+    default="test",
+    show_default=True,
+    type=click.Choice(SPLITS),
+    help="all: every image, whatever the folds.",
+)
 @click.option("--fold", default=0, show_default=True, help="Which fold of a cross-validated dataset is the test set.")
 @click.option("--memory", type=float, default=2.0, show_default=True, help="GiB of decoded images held in memory.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -45,7 +56,9 @@ def command(
     if not weights.is_file():
         raise HarnessError(f"{weights}: no such weights file")
     if fold not in range(max(1, benchmark.folds)):
-        raise HarnessError(f"--fold {fold}: {dataset} has {benchmark.folds or 'no'} folds; expected 0 to {max(0, benchmark.folds - 1)}")
+        raise HarnessError(
+            f"--fold {fold}: {dataset} has {benchmark.folds or 'no'} folds; expected 0 to {max(0, benchmark.folds - 1)}"
+        )
     samples = select(benchmark, benchmark.index(benchmark.require(data_root)), split, fold)
     result = _measure(host, method, benchmark, samples, weights, memory)
     result = {"method": method.name, "dataset": benchmark.name, "split": split, **result}

@@ -26,10 +26,15 @@ def index(folder: Path) -> tuple[Sample, ...]:
     for split, name in _FOLDERS.items():
         part = folder / name
         images = part / "images"
-        truth = next((part / spelling for spelling in ("ground-truth", "ground_truth") if (part / spelling).is_dir()), None)
+        truth = next(
+            (part / spelling for spelling in ("ground-truth", "ground_truth") if (part / spelling).is_dir()),
+            None,
+        )
         if not images.is_dir() or truth is None:
             missing = images if not images.is_dir() else part / "ground-truth"
-            raise DataError(f"{missing}: no such folder; expected the authors' layout {name}/images, {name}/ground-truth")
+            raise DataError(
+                f"{missing}: no such folder; expected the authors' layout {name}/images, {name}/ground-truth"
+            )
         pairs = pair_files(images, r"(IMG_\d+)\.jpg", truth, r"GT_(IMG_\d+)\.mat")
         samples += [Sample(f"{split}/{key}", split, image, annotation) for key, image, annotation in pairs]
     return tuple(samples)
@@ -46,7 +51,9 @@ def read_points(sample: Sample) -> np.ndarray:
     try:
         location = content["image_info"][0, 0]["location"][0, 0]
     except (IndexError, KeyError, ValueError, TypeError):
-        raise DataError(f"{path}: 'image_info' has no field 'location'; expected image_info{{1,1}}{{1,1}}.location") from None
+        raise DataError(
+            f"{path}: 'image_info' has no field 'location'; expected image_info{{1,1}}{{1,1}}.location"
+        ) from None
     return checked_points(path, location)
 
 
@@ -82,4 +89,3 @@ SHTECH_A = Benchmark(
     ),
     departures=departures,
 )
-

@@ -67,7 +67,9 @@ def _background(generator: np.random.Generator, height: int, width: int) -> np.n
 
     top, bottom = generator.uniform(70, 200, (2, 3))
     ramp = np.linspace(0, 1, height)[:, None, None]
-    texture = cv2.resize(generator.normal(0, 9, (height // 8, width // 8)), (width, height), interpolation=cv2.INTER_CUBIC)
+    texture = cv2.resize(
+        generator.normal(0, 9, (height // 8, width // 8)), (width, height), interpolation=cv2.INTER_CUBIC
+    )
     plain = np.repeat(top * (1 - ramp) + bottom * ramp, width, axis=1)
     return np.ascontiguousarray(plain + texture[:, :, None], np.float32)
 

@@ -42,7 +42,9 @@ def leaderboard(records: Sequence[Record], unreadable: Sequence[Unreadable], hos
         "intervals over test images in brackets. Rows are comparable within a table and not across tables.",
     ]
     if not records:
-        parts.append("There are no records yet. Make some: `harness bench --methods all --datasets synth --budget smoke`.")
+        parts.append(
+            "There are no records yet. Make some: `harness bench --methods all --datasets synth --budget smoke`."
+        )
     else:
         parts.append(comparison(records, host, level=2))
     if unreadable:
@@ -105,7 +107,9 @@ def _score(score: Score | None) -> str:
 
 
 def _published(values: list[PublishedValue], method: str, dataset: str, metric: str) -> str:
-    found = sorted({value.value for value in values if (value.method, value.dataset, value.metric) == (method, dataset, metric)})
+    found = sorted(
+        {value.value for value in values if (value.method, value.dataset, value.metric) == (method, dataset, metric)}
+    )
     return " / ".join(f"{value:g}" for value in found) or MISSING
 
 
@@ -113,7 +117,10 @@ def _caption(table: Comparison, values: list[PublishedValue]) -> list[str]:
     first, key = table.records[0], table.key
     finished = [record for record in table.records if record.status == "ok"]
     budget = BUDGETS.get(key.budget)
-    lines = [budget.describe() if budget else f"budget {key.budget}", _recipe(finished or list(table.records))]
+    lines = [
+        budget.describe() if budget else f"budget {key.budget}",
+        _recipe(finished or list(table.records)),
+    ]
     if key.select == "test-oracle":
         lines.append(
             "the checkpoint was chosen by its error on the test set, as many papers did: these numbers are too good, and are "

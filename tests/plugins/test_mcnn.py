@@ -27,7 +27,9 @@ def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "published.h5"
 
     def convolution(file: h5py.File, key: str, out: int, inputs: int, size: int) -> None:
-        file[f"{key}.conv.weight"] = generator.normal(0, 1 / np.sqrt(inputs) / size, (out, inputs, size, size)).astype("f4")
+        file[f"{key}.conv.weight"] = generator.normal(0, 1 / np.sqrt(inputs) / size, (out, inputs, size, size)).astype(
+            "f4"
+        )
         file[f"{key}.conv.bias"] = generator.normal(0.05, 0.05, out).astype("f4")
 
     with h5py.File(path, "w") as file:

@@ -1,0 +1,84 @@
+"""What runs on TensorFlow, JAX and PyTorch alike: losses, and one training step of every method."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.batch import Batch
+from harness.losses import euclidean_density
+from harness.method import COMMON, ModelOptions, Stage
+from harness.plugins import load_host
+
+pytestmark = pytest.mark.backend
+
+
+def make_batch(channels: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 255, (2, side, side, channels), np.uint8)
+    points = np.ones((2, 16, 4), np.float32)
+    points[..., :2] = generator.uniform(0, side, (2, 16, 2))
+    points[..., 2] = 4.0
+    points[1, 5:, 3] = 0
+    return images, points
+
+
+def test_euclidean_loss_by_hand() -> None:
+    from keras import ops
+
+    predicted, target = np.random.default_rng(0).normal(0, 1, (2, 3, 4, 5, 1)).astype(np.float32)
+    expected = sum(((predicted[b] - target[b]) ** 2).sum() for b in range(3)) / (2 * 3)
+    assert float(ops.convert_to_numpy(euclidean_density(predicted, target))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_targets_of_a_batch() -> None:
+    from keras import ops
+
+    images, points = make_batch(3)
+    batch = Batch(ops.convert_to_tensor(images), ops.convert_to_tensor(points))
+    density = ops.convert_to_numpy(batch.density(8))
+    assert density.shape == (2, 8, 8, 1)
+    np.testing.assert_allclose(density.sum(axis=(1, 2, 3)), [16, 5], rtol=1e-3)
+    np.testing.assert_allclose(ops.convert_to_numpy(batch.counts()), [16, 5])
+    sharp = ops.convert_to_numpy(batch.density(8, sigma=0.1))
+    assert sharp.max() > density.max()
+
+
+@pytest.mark.parametrize("name", ["mcnn", "csrnet"])
+def test_one_training_step(name: str) -> None:
+    """The step's loss is the loss of the untrained network by NumPy, and the step lowers it."""
+    import keras
+
+    from harness import backend
+    from harness.network import PointTrainer
+
+    backend.prepare(0)
+    method = load_host().method(name)
+    options = ModelOptions(density_scale=COMMON.density_scale)
+    network = method.build(options)
+    images, points = make_batch(method.channels)
+    before = keras.ops.convert_to_numpy(network(images.astype(np.float32)))
+    assert before.shape == (2, 64 // method.stride, 64 // method.stride, 1)
+    target = keras.ops.convert_to_numpy(Batch(images, keras.ops.convert_to_tensor(points)).density(method.stride))
+    expected = ((before - target) ** 2).sum() / 4
+    trainer = PointTrainer(network, method, options)
+    trainer.start(Stage(learning_rate=1e-4), backend.jit_compile())
+    weights = [np.array(weight) for weight in network.get_weights()]
+    losses = [float(trainer.train_on_batch(images, points)) for _ in range(6)]
+    assert losses[0] == pytest.approx(expected, rel=1e-4)
+    assert losses[-1] < losses[0]
+    changed = [bool((old != new).any()) for old, new in zip(weights, network.get_weights(), strict=True)]
+    assert all(changed), "some weights get no gradient"
+
+
+@pytest.mark.parametrize("name", ["mcnn", "csrnet"])
+def test_any_size(name: str) -> None:
+    from harness.prediction import predict_density
+
+    method = load_host().method(name)
+    network = method.build(ModelOptions())
+    for height, width in ((64, 96), (37, 53)):
+        image = np.zeros((height, width, method.channels), np.uint8)
+        density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
+        assert density.shape == (-(-height // method.stride), -(-width // method.stride))
+        assert np.isfinite(density).all()

@@ -1,0 +1,402 @@
+"""The installed command in a subprocess, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from harness import records
+
+PLUGIN = Path(__file__).with_name("methods_on_trial.py")
+Command = Callable[..., subprocess.CompletedProcess]
+SMOKE = ("--datasets", "synth", "--budget", "smoke", "--plugin", PLUGIN)
+
+
+def one_line(done: subprocess.CompletedProcess) -> str:
+    """The only line on standard error."""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_help_imports_no_keras() -> None:
+    code = (
+        "import sys; from harness.cli import cli; cli(['--help'], standalone_mode=False); "
+        "print('keras' in sys.modules, 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False False"
+    assert "bench" in done.stdout and "report" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("bench", "--methods", "mccn", "--datasets", "synth"),
+            "unknown method 'mccn'. Did you mean 'mcnn'?",
+        ),
+        (
+            ("bench", "--methods", "mcnn", "--datasets", "sinth"),
+            "unknown dataset 'sinth'. Did you mean 'synth'?",
+        ),
+        (("bench", "--methods", ",", "--datasets", "synth"), "names no method"),
+        (("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "quik"), "Did you mean 'quick'?"),
+        (
+            ("bench", "--methods", "mcnn", "--datasets", "synth", "--recipe", "comon"),
+            "Did you mean 'common'?",
+        ),
+        (
+            ("bench", "--methods", "mcnn", "--datasets", "synth", "--seeds", "x"),
+            "--seeds 'x': expected whole numbers",
+        ),
+        (
+            ("bench", "--methods", "mcnn", "--datasets", "synth", "--retry", "omm"),
+            "unknown status 'omm'. Did you mean 'oom'?",
+        ),
+        (
+            ("bench", "--methods", "mcnn", "--datasets", "synth", "--precision", "float8"),
+            "unknown precision 'float8'",
+        ),
+        (
+            ("bench", "--methods", "csrnet", "--datasets", "synth", "--pretrained", "gone.h5"),
+            "--pretrained gone.h5: no such file",
+        ),
+        (("bench", "--methods", "all", "--datasets", "shtech_a"), "dataset shtech_a: no folder"),
+        (
+            ("bench", "--methods", "all", "--datasets", "ucf_cc_50", "--data-root", "nowhere"),
+            "nowhere/UCF_CC_50",
+        ),
+        (
+            ("eval", "--method", "mcnn", "--weights", "gone.h5", "--dataset", "synth"),
+            "gone.h5: no such weights file",
+        ),
+        (("data", "check", "shteck_a"), "unknown dataset 'shteck_a'. Did you mean 'shtech_a'?"),
+        (("report", "--runs", "nowhere"), "nowhere: no such folder of runs"),
+        (("bensh",), "unknown command 'bensh'. Did you mean 'bench'?"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(
+    harness: Command, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = harness(*arguments, HARNESS_DATA="")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in one_line(done) and one_line(done).startswith("harness: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_data_says_where_it_was_sought_and_who_offers_it(harness: Command, tmp_path: Path) -> None:
+    line = one_line(harness("bench", "--methods", "mcnn", "--datasets", "shtech_a", "--data-root", tmp_path))
+    assert str(tmp_path / "ShanghaiTech/part_A") in line and "https://" in line and "harness data list" in line
+
+
+def test_plugins_list(harness: Command, tmp_path: Path) -> None:
+    done = harness("plugins", "list")
+    assert done.returncode == 0
+    assert any(
+        "mcnn" in line and "crowd-harness 0." in line and "method mcnn" in line for line in done.stdout.splitlines()
+    )
+    (tmp_path / "bad.py").write_text("raise RuntimeError('no')")
+    done = harness("plugins", "list", "--plugin", "bad.py")
+    assert done.returncode == 1
+    assert "failed to import: RuntimeError: no" in done.stdout and "method csrnet" in done.stdout
+
+
+def test_data_list(harness: Command, tiny_shanghaitech: Callable[..., Path]) -> None:
+    root = tiny_shanghaitech()
+    rows = {row["name"]: row for row in json.loads(harness("data", "list", "--json", "--data-root", root).stdout)}
+    assert rows["shtech_a"]["here"] and rows["shtech_a"]["folder"] == str(root / "ShanghaiTech/part_A")
+    assert not rows["ucf_cc_50"]["here"] and rows["ucf_cc_50"]["homepage"].startswith("https://")
+    text = harness("data", "list", HARNESS_DATA=str(root)).stdout
+    assert f"here: {root}" in text and "offered at" in text
+
+
+def test_data_check_exits_1_on_damage(harness: Command, tiny_shanghaitech: Callable[..., Path]) -> None:
+    root = tiny_shanghaitech()
+    assert harness("data", "check", "shtech_a", "--data-root", root).returncode == 0
+    image = root / "ShanghaiTech/part_A/test_data/images/IMG_1.jpg"
+    image.write_bytes(image.read_bytes()[:300])
+    done = harness("data", "check", "shtech_a", "--data-root", root)
+    assert done.returncode == 1 and f"{image}: truncated image" in done.stdout
+    assert "harness" not in done.stderr
+
+
+def test_bench_isolates_every_way_to_fail(harness: Command, tmp_path: Path) -> None:
+    """Six bad methods and a good one: seven lines in the table, and a second call that runs nothing."""
+    methods = "crashing,diverging,killed,memory,raising,sleeping,tiny"
+    arguments = ("bench", "--methods", methods, *SMOKE, "--timeout", "0.6")
+    done = harness(*arguments)
+    assert done.returncode == 1, done.stderr
+    found, _ = records.read_all([tmp_path / "runs"])
+    assert {record.method: record.status for record in found} == {
+        "crashing": "failed",
+        "diverging": "diverged",
+        "killed": "oom",
+        "memory": "oom",
+        "raising": "failed",
+        "sleeping": "timeout",
+        "tiny": "ok",
+    }
+    for message in (
+        "crashed: signal SIGSEGV",
+        "the loss became nan at epoch 1, step 1",
+        "killed by signal SIGKILL",
+        "MemoryError: cannot allocate 99 GiB",
+        "ValueError: this network cannot be built",
+        "stopped: the time given by --timeout was over",
+    ):
+        assert message in done.stdout
+    assert (tmp_path / "runs" / "comparison.md").read_text().strip() == done.stdout.strip()
+    assert "\x1b" not in done.stdout + done.stderr and "\r" not in done.stderr
+    again = harness(*arguments)
+    assert again.returncode == 1 and again.stdout == done.stdout
+    assert "7 there already, 0 to run" in again.stderr
+    retried = harness(*arguments, "--retry", "oom", "--dry-run")
+    assert sorted(line.split("-")[1] for line in retried.stdout.splitlines()) == ["killed", "memory"]
+
+
+def predictions(folder: Path) -> dict[str, float]:
+    (record,), _ = records.read_all([folder])
+    assert record.status == "ok" and record.results is not None
+    return {image.image: image.predicted for image in record.results.per_image}
+
+
+def start(tmp_path: Path, out: str) -> subprocess.Popen:
+    command = [
+        str(Path(sys.executable).with_name("harness")),
+        "bench",
+        "--methods",
+        "mcnn",
+        *map(str, SMOKE),
+        "--out",
+        out,
+    ]
+    return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def test_a_killed_bench_continues_to_the_same_result(harness: Command, tmp_path: Path) -> None:
+    arguments = ("bench", "--methods", "mcnn", *SMOKE)
+    assert harness(*arguments, "--out", "whole").returncode == 0
+    for kill in (signal.SIGKILL, signal.SIGINT):
+        out = f"stopped{kill}"
+        process = start(tmp_path, out)
+        wait_for(lambda out=out: any((tmp_path / out).glob("*/state.npz")))
+        process.send_signal(kill)
+        _, errors = process.communicate(timeout=60)
+        if kill == signal.SIGINT:
+            assert process.returncode == 130
+            assert (
+                errors.strip().splitlines()[-1] == "harness: interrupted; the same command continues where it stopped"
+            )
+        wait_for(lambda: not living_cells(tmp_path))
+        assert not list((tmp_path / out).rglob("record.json")), "it had ended before it was killed"
+        assert not list((tmp_path / out).rglob("partial-*")) or kill == signal.SIGKILL
+        assert harness(*arguments, "--out", out).returncode == 0
+        assert predictions(tmp_path / out) == predictions(tmp_path / "whole")
+        (record,), _ = records.read_all([tmp_path / out])
+        assert record.training is not None and len(record.training.history) == record.training.epochs
+
+
+def living_cells(folder: Path) -> list[int]:
+    """Processes of cells whose request lies under `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if (b"harness.cell" in command and any(str(folder).encode() in part for part in command)) or (
+                b"harness.cell" in command and os.readlink(entry / "cwd") == str(folder)
+            ):
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_full_disk_fails_the_cell_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """Files may grow to 256 KiB here, less than a state of MCNN; the record of the failure fits."""
+    command = " ".join(
+        [
+            "ulimit -f 256; exec",
+            str(Path(sys.executable).with_name("harness")),
+            "bench --methods mcnn",
+            *map(str, SMOKE),
+        ]
+    )
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    (record,), unreadable = records.read_all([tmp_path / "runs"])
+    assert record.status == "failed" and not unreadable
+    assert "OSError" in record.message
+    assert not list(tmp_path.rglob("partial-*")) and not list(tmp_path.rglob("state.npz"))
+
+
+def test_an_unwritable_output_folder_is_one_line(harness: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = harness("bench", "--methods", "tiny", *SMOKE, "--out", "file/runs")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr.splitlines()[-1] and "file/runs" in done.stderr.splitlines()[-1]
+
+
+def test_a_record_edited_by_hand_stops_the_bench(harness: Command, tmp_path: Path) -> None:
+    arguments = ("bench", "--methods", "tiny", *SMOKE)
+    assert harness(*arguments).returncode == 0
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    content = json.loads(path.read_text())
+    content["results"]["mae"] = 0.5
+    path.write_text(json.dumps(content))
+    done = harness(*arguments)
+    assert done.returncode == 2
+    assert "mae is 0.5, its per-image counts give" in one_line(done)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MCNN trained on the smoke budget by the command itself."""
+    folder = tmp_path_factory.mktemp("trained")
+    command = [str(Path(sys.executable).with_name("harness")), "bench", "--methods", "mcnn", *map(str, SMOKE)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return next((folder / "runs").rglob("best.weights.h5"))
+
+
+def test_eval_gives_what_the_bench_gave(harness: Command, trained: Path) -> None:
+    record = records.read(trained.with_name("record.json"))
+    assert record.results is not None
+    done = harness("eval", "--method", "mcnn", "--weights", trained, "--dataset", "synth", "--json")
+    assert done.returncode == 0 and not done.stderr
+    result = json.loads(done.stdout)
+    assert list(result) == [
+        "method",
+        "dataset",
+        "split",
+        "images",
+        "mae",
+        "rmse",
+        "nae",
+        "game",
+        "seconds",
+        "per_image",
+    ]
+    assert result["images"] == 24 and len(result["game"]) == 4
+    ours = {image["image"]: image["predicted"] for image in result["per_image"]}
+    for image in record.results.per_image:
+        assert ours[image.image] == pytest.approx(image.predicted, rel=1e-5)
+    errors = [image["predicted"] - image["true"] for image in result["per_image"]]
+    assert result["mae"] == pytest.approx(np.abs(errors).mean())
+    assert result["game"][0] == pytest.approx(result["mae"])
+    everything = json.loads(
+        harness(
+            "eval", "--method", "mcnn", "--weights", trained, "--dataset", "synth", "--split", "all", "--json"
+        ).stdout
+    )
+    assert everything["images"] == 84
+
+
+def test_weights_of_another_method_are_named(harness: Command, trained: Path) -> None:
+    done = harness("eval", "--method", "csrnet", "--weights", trained, "--dataset", "synth")
+    assert done.returncode == 2
+    assert "weights of method 'mcnn'; expected 'csrnet'. Try --method mcnn." in one_line(done)
+
+
+def test_weights_that_are_no_weights_are_named(harness: Command, tmp_path: Path) -> None:
+    (tmp_path / "x.weights.h5").write_text("nothing")
+    done = harness("eval", "--method", "mcnn", "--weights", "x.weights.h5", "--dataset", "synth")
+    assert done.returncode == 2 and "neither native Keras weights" in one_line(done)
+
+
+def test_count_prints_counts_and_draws_overlays(harness: Command, trained: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((1, 1, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "odd.jpg"), generator.integers(0, 255, (131, 87, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "deep.png"), generator.integers(0, 65535, (64, 64, 4), np.uint16))
+    images = ("one.png", "odd.jpg", "deep.png")
+    done = harness("count", *images, "--method", "mcnn", "--weights", trained, "--overlay", "drawn", "--json")
+    assert done.returncode == 0, done.stderr
+    counted = json.loads(done.stdout)
+    assert [entry["image"] for entry in counted] == list(images)
+    assert all(np.isfinite(entry["count"]) for entry in counted)
+    assert cv2.imread(str(tmp_path / counted[1]["overlay"])).shape == (131, 87, 3)
+    lines = harness("count", *images, "--method", "mcnn", "--weights", trained).stdout.splitlines()
+    assert [float(line.split()[0]) for line in lines] == pytest.approx([entry["count"] for entry in counted], abs=0.06)
+
+
+def test_count_names_what_it_cannot_read(harness: Command, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xda" + b"0" * 50)
+    done = harness("count", "bad.jpg", "--method", "mcnn", "--weights", trained)
+    assert done.returncode == 2 and "bad.jpg: truncated image" in one_line(done)
+    assert "gone.jpg: no such image" in one_line(harness("count", "gone.jpg", "--method", "mcnn", "--weights", trained))
+
+
+def test_a_large_photograph_stays_under_4_gib(trained: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (500, 750, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "large.jpg"), cv2.resize(noise, (6000, 4000)))
+    command = ["count", "large.jpg", "--method", "mcnn", "--weights", str(trained), "--overlay", "drawn"]
+    process = subprocess.Popen([str(Path(sys.executable).with_name("harness")), *command], cwd=tmp_path)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert usage.ru_maxrss < 4 * 2**20, f"{usage.ru_maxrss / 2**20:.2f} GiB"
+
+
+def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: Path) -> None:
+    (tmp_path / "extras.py").write_text(
+        "from harness import Metric, hookimpl\n"
+        "@hookimpl\n"
+        "def harness_metrics():\n"
+        "    return [Metric('bias', 'bias', lambda true, predicted: float((predicted - true).mean()))]\n"
+        "@hookimpl\n"
+        "def harness_callbacks(run):\n"
+        "    import keras\n"
+        "    class Note(keras.callbacks.Callback):\n"
+        "        def on_epoch_end(self, epoch, logs=None):\n"
+        "            with open('epochs.txt', 'a') as file:\n"
+        "                file.write(f'{run.name} {epoch} {logs[\"loss\"]:.3f}\\n')\n"
+        "    return [Note()]\n"
+    )
+    done = harness("bench", "--methods", "tiny", *SMOKE, "--plugin", "extras.py")
+    assert done.returncode == 0, done.stdout
+    (record,), _ = records.read_all([tmp_path / "runs"])
+    assert record.results is not None and record.training is not None
+    bias = np.mean([image.predicted - image.true for image in record.results.per_image])
+    assert record.results.extra["bias"] == pytest.approx(bias)
+    lines = (tmp_path / "epochs.txt").read_text().splitlines()
+    assert [int(line.split()[1]) for line in lines] == list(range(record.training.epochs))
+
+
+def test_bench_on_files_uses_every_benchmark_reader(
+    harness: Command, tmp_path: Path, tiny_shanghaitech: Callable[..., Path]
+) -> None:
+    """A tiny Part A from disk, sides no multiple of the stride, memory for no image: the mapped cache is used."""
+    root = tiny_shanghaitech(images={"train_data": 8, "test_data": 3}, shape=(70, 93))
+    done = harness("bench", "--methods", "tiny,mcnn", "--datasets", "shtech_a", "--budget", "smoke", "--plugin", PLUGIN,
+                   "--data-root", root, "--memory", "0")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ShanghaiTech Part A: budget smoke" in done.stdout and "110.2" in done.stdout
+    found, _ = records.read_all([tmp_path / "runs"])
+    for record in found:
+        assert record.results is not None and record.training is not None and record.data is not None
+        assert [image.true for image in record.results.per_image] == [4, 5, 6]
+        assert 0 <= record.training.wait_share <= 1
+        assert record.data.train_mean == np.mean([3 + number for number in range(1, 9)])
+    shutil.rmtree(root)
+    missing = harness("bench", "--methods", "mcnn", "--datasets", "shtech_a", "--data-root", root)
+    assert missing.returncode == 2

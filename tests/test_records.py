@@ -1,0 +1,267 @@
+"""Records: what is accepted, what is refused, and the tables they make."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import records
+from harness.errors import HarnessError
+from harness.plugins import load_host
+from harness.reporting.leaderboard import comparison, leaderboard
+from harness.reporting.rows import comparisons
+from harness.runs import identity_hash
+
+FIXTURES = Path(__file__).parent / "records"
+
+
+def make_record(
+    method: str = "mcnn",
+    true: tuple[float, ...] = (10, 20, 30),
+    predicted: tuple[float, ...] = (12, 19, 30),
+    status: str = "ok",
+    **changes: Any,
+) -> records.Record:
+    """A record as a run writes it, of made-up counts."""
+    base: dict[str, Any] = {
+        "method": method,
+        "variant": "",
+        "dataset": "synth",
+        "fold": 0,
+        "seed": 0,
+        "select": "validation",
+        "precision": "float32",
+        "pretrained": "none",
+    } | {key: value for key, value in changes.items() if key in ("dataset", "fold", "seed", "select", "precision")}
+    recipe = {"name": changes.get("recipe", "common"), "sigma": {"pixels": 4.0}}
+    recipe["stages"] = [{"optimizer": "adam", "learning_rate": 1e-4, "decay": "cosine"}]
+    identity = {
+        **base,
+        "data": changes.get("data", "d1"),
+        "recipe": recipe,
+        "budget": changes.get("budget", "smoke"),
+    }
+    t, p = np.array(true, float), np.array(predicted, float)
+    images = [
+        {
+            "image": f"i{n}",
+            "true": a,
+            "predicted": b,
+            "true_grid": [a] + [0.0] * 63,
+            "predicted_grid": [b] + [0.0] * 63,
+            "seconds": 0.01 * (n + 1),
+        }
+        for n, (a, b) in enumerate(zip(true, predicted, strict=True))
+    ]
+    finished = {
+        "environment": {"device": "CPU", "backend": "tensorflow"},
+        "data": {
+            "fingerprint": identity["data"],
+            "departures": changes.get("departures", []),
+            "train_images": 5,
+            "validation_images": 1,
+            "test_images": len(true),
+            "test_images_available": changes.get("available", len(true)),
+            "train_mean": 25.0,
+            "validation_names": ["v"],
+        },
+        "model": {"parameters": 10, "inference_parameters": 10, "inference_megabytes": 0.04, "stride": 4},
+        "training": {
+            "epochs": 1,
+            "steps": 1,
+            "seconds": 60.0,
+            "wait_share": 0.0,
+            "best_epoch": 1,
+            "best_val_mae": 1.0,
+            "history": [{"epoch": 1, "stage": "s", "loss": 1, "learning_rate": 1, "seconds": 60, "waited": 0}],
+        },
+        "results": {
+            "mae": float(np.abs(p - t).mean()),
+            "rmse": float(np.sqrt(((p - t) ** 2).mean())),
+            "nae": 0.1,
+            "game": [1, 1, 1, 1],
+            "per_image": images,
+        },
+    }
+    identifier = identity_hash(identity)
+    return records.Record.model_validate(
+        {
+            **base,
+            "id": identifier,
+            "name": f"{base['dataset']}-{method}-{identifier[:8]}",
+            "method_title": method.upper(),
+            "dataset_title": base["dataset"],
+            "folds": changes.get("folds", 0),
+            "recipe": changes.get("recipe", "common"),
+            "budget": changes.get("budget", "smoke"),
+            "plugin": {"distribution": "d", "version": "1"},
+            "identity": identity,
+            "status": status,
+            "message": changes.get("message", ""),
+            **(finished if status == "ok" else {}),
+        }
+    )
+
+
+def written(folder: Path, record: records.Record) -> Path:
+    (folder / record.name).mkdir(parents=True, exist_ok=True)
+    return records.write(folder / record.name, record)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    record = make_record()
+    assert records.read(written(tmp_path, record)) == record
+    assert [path.name for path in (tmp_path / record.name).iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("v*.json")), ids=lambda path: path.stem)
+def test_real_records_of_every_schema_version_are_read(path: Path) -> None:
+    record = records.read(path)
+    assert record.status == "ok" and record.results is not None and record.schema_version == int(path.stem[1])
+
+
+def test_there_is_a_fixture_of_this_schema_version() -> None:
+    assert (FIXTURES / f"v{records.SCHEMA_VERSION}.json").is_file()
+
+
+def edit(path: Path, **changes: Any) -> None:
+    content = json.loads(path.read_text())
+    for place, value in changes.items():
+        at = content
+        *parents, last = place.split("__")
+        for key in parents:
+            at = at[key]
+        at[last] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"results__mae": 0.1}, "mae is 0.1, its per-image counts give 1"),
+        ({"results__rmse": 0.5}, "rmse is 0.5, its per-image counts give"),
+        ({"method": "csrnet"}, "method is 'csrnet', its identity says 'mcnn'"),
+        ({"identity__seed": 7}, "its identity hashes to"),
+        ({"status": "great"}, "not a valid record: status"),
+        ({"results": None}, "status is ok but results is missing"),
+        ({"schema_version": 99}, "schema version 99; this harness reads 1"),
+        ({"surprise": 1}, "not a valid record: surprise"),
+        ({"data__test_images": 2}, "2 test images, but counts of 3"),
+    ],
+)
+def test_a_record_changed_by_hand_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = written(tmp_path, make_record())
+    edit(path, **changes)
+    with pytest.raises(HarnessError) as error:
+        records.read(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_json_is_listed_and_not_fatal(tmp_path: Path) -> None:
+    good = make_record()
+    written(tmp_path, good)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "record.json").write_text("{")
+    found, unreadable = records.read_all([tmp_path])
+    assert found == [good]
+    assert [item.path.parent.name for item in unreadable] == ["bad"]
+    text = leaderboard(found, unreadable, load_host())
+    assert "## Records that could not be read" in text and "`bad`: not a valid record" in text
+
+
+def test_nothing_is_left_when_a_record_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        records.write(tmp_path, make_record())
+    assert not list(tmp_path.iterdir())
+
+
+def cells(text: str, method: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(f"| {method}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_table_by_hand() -> None:
+    text = comparison([make_record()], load_host())
+    row = cells(text, "MCNN")
+    assert row[1].startswith("1.0 [") and row[2].startswith("1.3 [")  # errors 2, 1, 0
+    assert row[6:8] == ["20", "1.0"]  # median of 10, 20, 30 ms; 60 s
+    floor = cells(text, "*mean of the training counts (floor)*")
+    assert floor[1].startswith("8.3 [")  # |25-10|, |25-20|, |25-30|
+    assert "budget smoke: at most" in text and "recipe common: the same for all" in text
+
+
+def test_published_numbers_stand_beside() -> None:
+    row = cells(comparison([make_record(dataset="shtech_a")], load_host()), "MCNN")
+    assert row[3:5] == ["110.2", "173.2"]
+
+
+def test_a_row_under_the_floor_says_so() -> None:
+    text = comparison([make_record(predicted=(90, 90, 90))], load_host())
+    assert "MCNN (not better than the floor)" in text
+
+
+def test_folds_are_averaged_and_missing_ones_named() -> None:
+    first = make_record(dataset="ucf_cc_50", fold=0, folds=5, true=(10, 20), predicted=(12, 22))
+    second = make_record(dataset="ucf_cc_50", fold=1, folds=5, true=(10, 20), predicted=(16, 26))
+    failed = make_record(dataset="ucf_cc_50", fold=2, folds=5, status="oom", message="killed")
+    text = comparison([first, second, failed], load_host())
+    row = cells(text, "MCNN")
+    assert row[0] == "MCNN (2 of 5 folds)" or row[0].endswith("(2 of 5 folds)")
+    assert row[1] == "4.0 [4.0, 4.0]"
+    assert "**oom**: " in text and "killed" in text
+
+
+def test_what_must_not_mix_does_not() -> None:
+    different = [
+        make_record(),
+        make_record(budget="quick"),
+        make_record(recipe="paper"),
+        make_record(select="test-oracle"),
+        make_record(data="d2"),
+        make_record(dataset="shtech_a"),
+    ]
+    tables = comparisons(different)
+    assert len(tables) == 6 and all(len(table.rows) == 1 for table in tables)
+    text = comparison(different, load_host())
+    assert text.count("CHECKPOINT CHOSEN ON THE TEST SET") == 1
+    assert "these numbers are too good" in text
+
+
+def test_files_that_are_not_the_authors_own_are_named() -> None:
+    text = comparison([make_record(departures=["a resized copy"], available=9)], load_host())
+    assert "**not the authors' own files**: a resized copy" in text
+    assert "measured on 3 of 9 test images" in text
+
+
+def test_failed_cells_keep_their_line(tmp_path: Path) -> None:
+    text = comparison([make_record(status="failed", message="ValueError: no\nlast | line")], load_host())
+    assert cells(text, "MCNN")[5] == "failed"
+    assert "ValueError: no ⏎ last ¦ line" in text
+
+
+def test_a_report_is_the_same_bytes_twice_and_needs_no_keras(tmp_path: Path) -> None:
+    for record in (make_record(), make_record("csrnet", predicted=(10, 10, 10)), make_record(seed=1)):
+        written(tmp_path / "runs", record)
+    code = (
+        "import sys; from harness.cli import cli; "
+        "cli(['report', '--runs', 'runs', '--out', sys.argv[1]], standalone_mode=False); "
+        "print([name for name in ('keras', 'tensorflow', 'matplotlib') if name in sys.modules])"
+    )
+    texts = []
+    for out in ("one", "two"):
+        done = subprocess.run([sys.executable, "-c", code, out], cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == "[]", done.stderr
+        texts.append((tmp_path / out / "LEADERBOARD.md").read_bytes())
+    assert texts[0] == texts[1]
+    assert texts[0].index(b"| MCNN") < texts[0].index(b"| CSRNET")  # best first
