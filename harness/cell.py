@@ -98,7 +98,7 @@ def _run(host: Any, run: Any, samples: Any, folder: Path, memory: int, report: A
     store = ImageStore(run.benchmark, run.method.channels, memory)
     trained = training.train(run, parts, store, folder, report, lambda model: _callbacks(host, run, model))
     network = inference_network(trained.network)
-    test = parts.test[: run.budget.test_images] if run.budget.test_images else parts.test
+    test = parts.test[: run.budget.test_images]
     results = evaluate(
         network,
         run.method,

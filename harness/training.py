@@ -64,9 +64,10 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
     resumed = progress.epoch > 0
     compiled = -1
     listeners = callbacks(trainer) if callbacks else None
-    chosen = split.val if run.request.select == "validation" else split.test
-    if run.budget.validation_images:
-        chosen = chosen[: run.budget.validation_images]
+    if run.request.select == "validation":
+        chosen = split.val[: run.budget.validation_images]
+    else:
+        chosen = split.test[: run.budget.test_images]
     report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
     while progress.epoch < length.epochs:
         stage_number = next(number for number, end in enumerate(ends) if progress.epoch < end)
