@@ -88,3 +88,15 @@ def harness_methods() -> list[Method]:
         method("crashing", crashing),
         method("sleeping", sleeping),
     ]
+
+
+@hookimpl
+def harness_callbacks(run: Any) -> list[Any]:
+    """With SLOW_EPOCHS set, every epoch lasts that many seconds longer: time to be killed in."""
+    import keras
+
+    class Slow(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            time.sleep(float(os.environ["SLOW_EPOCHS"]))
+
+    return [Slow()] if "SLOW_EPOCHS" in os.environ else []

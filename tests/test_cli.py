@@ -182,7 +182,8 @@ def start(tmp_path: Path, out: str) -> subprocess.Popen:
         "--out",
         out,
     ]
-    return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    slow = {**os.environ, "SLOW_EPOCHS": "2"}
+    return subprocess.Popen(command, cwd=tmp_path, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
