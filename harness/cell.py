@@ -59,6 +59,7 @@ def execute(spec: CellRequest, report: Any) -> None:
     from harness.errors import DivergedError
     from harness.plugins import load_host
     from harness.runs import Request, fingerprint, resolve
+    from harness.state import STATE
 
     folder = Path(spec.folder)
     host = load_host(Path(file) for file in spec.plugin_files)
@@ -79,7 +80,10 @@ def execute(spec: CellRequest, report: Any) -> None:
         traceback.print_exc()
         status = "oom" if backend.out_of_memory(error) else "failed"
         finished = {"status": status, "message": _one_line(error)}
-    records.write(folder, records.Record.model_validate({**started.model_dump(), **finished}))
+    record = records.Record.model_validate({**started.model_dump(), **finished})
+    records.write(folder, record)
+    if record.status == "ok":
+        (folder / STATE).unlink(missing_ok=True)  # nothing is left to continue, and it is three times the weights
 
 
 def _one_line(error: BaseException) -> str:

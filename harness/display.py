@@ -19,10 +19,11 @@ def cell_display(title: str, position: str, console: Console) -> Iterator[Watch]
     if not console.is_terminal:
         yield lambda event: None
         return
+    # Without markup: a variant's name stands in brackets, which rich would take for a style.
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bars:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from harness import records
 from harness.bench import Cell, record_of
 from harness.cell import CellRequest, to_json
@@ -21,6 +23,7 @@ from harness.records import Record
 from harness.runs import request_json
 
 LOG = "log.txt"
+LOCK = ".lock"
 REQUEST = "request.json"
 LAST_LINES = 8
 GRACE_SECONDS = 5.0
@@ -57,12 +60,18 @@ def run_cell(
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0)
+        lock.acquire()
         (folder / records.FILE).unlink(missing_ok=True)
         (folder / REQUEST).write_text(to_json(spec), encoding="utf-8")
         log = (folder / LOG).open("ab")
+    except Timeout:
+        raise HarnessError(
+            f"{folder}: another bench is running this cell; wait for it, or choose another --out"
+        ) from None
     except OSError as error:
         raise HarnessError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
-    with log:
+    with lock, log:
         start = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.cell", str(folder / REQUEST)],

@@ -13,6 +13,8 @@ import numpy as np
 from harness.atomic import replacing
 from harness.errors import HarnessError
 
+STATE = "state.npz"
+
 
 @dataclass
 class Progress:

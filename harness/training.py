@@ -20,8 +20,8 @@ from harness.pipeline import Pipeline, Waiting
 from harness.runs import Run
 from harness.splits import Split
 
-STATE = "state.npz"
 WEIGHTS = "best.weights.h5"
+STATE = state.STATE
 Report = Callable[..., None]
 
 

@@ -77,9 +77,10 @@ def command(**options: Any) -> None:
     _run(host, todo, options, console)
     finished = [bench._existing(cell.folder) for cell in cells]
     found = [record for record in finished if record is not None]
-    text = comparison(found, host)
-    click.echo(text)
-    _write(options["out"] / "comparison.md", text)
+    path = options["out"] / "comparison.md"
+    _write(path, comparison(found, host))
+    click.echo(comparison(found, host, compact=True))
+    console.print(f"the whole table: {path}", markup=False, highlight=False, soft_wrap=True)
     if any(record.status != "ok" for record in found):
         click.get_current_context().exit(1)
 

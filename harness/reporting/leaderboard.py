@@ -29,6 +29,7 @@ HEADERS = (
     "precision",
     "device",
 )
+COMPACT = (0, 1, 2, 3, 5, 6)  # the columns that fit on a terminal
 _ALIGN = ("left", *["right"] * 9, "left", "left", "left")
 MISSING = "–"
 
@@ -53,13 +54,16 @@ def leaderboard(records: Sequence[Record], unreadable: Sequence[Unreadable], hos
     return "\n\n".join(parts)
 
 
-def comparison(records: Iterable[Record], host: Host, level: int = 2) -> str:
-    """One table for each dataset, recipe, budget and way of selection among `records`, as markdown."""
+def comparison(records: Iterable[Record], host: Host, level: int = 2, compact: bool = False) -> str:
+    """One table for each dataset, recipe, budget and way of selection among `records`, as markdown.
+
+    `compact` leaves out the columns that a terminal has no room for.
+    """
     values = published.gather(host)
-    return "\n\n".join(_table(table, values, level) for table in comparisons(records))
+    return "\n\n".join(_table(table, values, level, compact) for table in comparisons(records))
 
 
-def _table(table: Comparison, values: list[PublishedValue], level: int) -> str:
+def _table(table: Comparison, values: list[PublishedValue], level: int, compact: bool) -> str:
     first = table.records[0]
     heading = f"{'#' * level} {first.dataset_title}: budget {table.key.budget}, recipe {table.key.recipe}"
     if table.key.select == "test-oracle":
@@ -68,7 +72,9 @@ def _table(table: Comparison, values: list[PublishedValue], level: int) -> str:
     if table.floor:
         floor = ["*mean of the training counts (floor)*", _score(table.floor[0]), _score(table.floor[1])]
         rows.append(floor + [MISSING] * (len(HEADERS) - len(floor)))
-    grid = tabulate(rows, headers=HEADERS, tablefmt="pipe", colalign=_ALIGN, disable_numparse=True)
+    columns = COMPACT if compact else range(len(HEADERS))
+    headers, align, *rows = [[line[column] for column in columns] for line in (HEADERS, _ALIGN, *rows)]
+    grid = tabulate(rows, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True)
     return "\n\n".join([heading, grid, "\n".join(f"- {line}" for line in _caption(table, values))])
 
 
