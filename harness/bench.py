@@ -75,11 +75,12 @@ def plan_cells(
         for (method, variant), seed, fold in itertools.product(methods, seeds, folds):
             request = Request(method, benchmark.name, variant, fold, seed, **choices)
             run = resolve(host, request, mark)
-            cells.append(Cell(run, out / run.name, _existing(out / run.name)))
+            cells.append(Cell(run, out / run.name, existing_record(out / run.name)))
     return cells
 
 
-def _existing(folder: Path) -> Record | None:
+def existing_record(folder: Path) -> Record | None:
+    """The record in a run's folder, or None; raises `HarnessError` if it is not valid."""
     path = folder / records.FILE
     return records.read(path) if path.is_file() else None
 

@@ -92,99 +92,28 @@ def _one_line(error: BaseException) -> str:
 
 
 def _run(host: Any, run: Any, samples: Any, folder: Path, memory: int, report: Any) -> dict[str, Any]:
-    """The parts of the record that an ok run adds."""
-    import numpy as np
-
-    from harness import splits, training
-    from harness.evaluation import evaluate, summary
+    """Trains, tests once, and returns the parts of the record that an ok run adds."""
+    from harness import outcome, splits, training
+    from harness.errors import DivergedError
+    from harness.evaluation import evaluate
     from harness.image_store import ImageStore
     from harness.method import inference_network
 
-    parts = splits.split(run.benchmark, samples, run.request.fold)
+    def step(done: int, total: int) -> None:
+        report("test", done=done, total=total)
+
+    split = splits.split(run.benchmark, samples, run.request.fold)
     points = {sample.name: run.benchmark.read_points(sample) for sample in samples}
     store = ImageStore(run.benchmark, run.method.channels, memory)
-    trained = training.train(run, parts, store, folder, report, lambda model: _callbacks(host, run, model))
-    network = inference_network(trained.network)
-    test = parts.test[: run.budget.test_images]
-    results = evaluate(
-        network,
-        run.method,
-        run.benchmark,
-        test,
-        store,
-        lambda done, total: report("test", done=done, total=total),
-    )
+    trained = training.train(run, split, store, folder, report, lambda model: _callbacks(host, run, model))
+    test = split.test[: run.budget.test_images]
+    results = evaluate(inference_network(trained.network), run.method, run.benchmark, test, store, step)
     bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
     if bad:
-        from harness.errors import DivergedError
-
         raise DivergedError(f"the predicted count of {bad} is not a finite number")
-    scores = summary(results)
-    true, predicted = (np.array([getattr(result, key) for result in results]) for key in ("true", "predicted"))
-    progress = trained.progress
-    departures = run.benchmark.departures
-    return {
-        "status": "ok",
-        "environment": backend.environment(),
-        "data": {
-            "fingerprint": run.identity["data"],
-            "departures": list(departures(samples, points)) if departures else [],
-            "train_images": len(parts.train),
-            "validation_images": len(parts.val),
-            "test_images": len(test),
-            "test_images_available": len(parts.test),
-            "train_mean": float(np.mean([len(points[sample.name]) for sample in (*parts.train, *parts.val)])),
-            "validation_names": [sample.name for sample in parts.val],
-        },
-        "model": model_size(run.method, trained.network),
-        "training": {
-            "epochs": progress.epoch,
-            "steps": progress.step,
-            "seconds": round(progress.seconds, 3),
-            "wait_share": progress.waited / progress.seconds if progress.seconds else 0.0,
-            "best_epoch": progress.best_epoch,
-            "best_val_mae": progress.best,
-            "history": progress.history,
-        },
-        "results": {
-            **{key: _number(value) if key == "nae" else value for key, value in scores.items()},
-            "extra": {name: _number(metric.of(true, predicted)) for name, metric in sorted(host.metrics.items())},
-            "per_image": [
-                {
-                    "image": result.image,
-                    "true": result.true,
-                    "predicted": result.predicted,
-                    "true_grid": [float(value) for value in result.true_grid.ravel()],
-                    "predicted_grid": [round(float(value), 4) for value in result.predicted_grid.ravel()],
-                    "seconds": round(result.seconds, 4),
-                }
-                for result in results
-            ],
-        },
-    }
-
-
-def model_size(method: Any, network: Any) -> dict[str, Any]:
-    """Trainable parameters of the whole network and of the part that predicts; its float32 megabytes."""
-    from harness.method import inference_network
-
-    def count(model: Any) -> int:
-        return sum(math.prod(variable.shape) for variable in model.trainable_variables)
-
-    for layer in network.layers:
-        layer.trainable = True
-    inference = inference_network(network)
-    megabytes = 4 * sum(math.prod(variable.shape) for variable in inference.weights) / 1e6
-    return {
-        "parameters": count(network),
-        "inference_parameters": count(inference),
-        "inference_megabytes": round(megabytes, 3),
-        "stride": method.stride,
-    }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    found = outcome.finished(host, run, split, points, trained, results)
+    complaints = [f"plugin {plugin.name}: {error}" for plugin in host.plugins for error in plugin.errors]
+    return {**found, "message": "\n".join(filter(None, [found["message"], *complaints]))}
 
 
 def _callbacks(host: Any, run: Any, model: Any) -> Any:

@@ -195,7 +195,7 @@ def write(folder: Path, record: Record) -> Path:
     """Writes `record` into `folder`, all or nothing; returns its path."""
     path = folder / FILE
     with replacing(path) as temporary:
-        temporary.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(record.model_dump_json() + "\n", encoding="utf-8")
     return path
 
 

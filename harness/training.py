@@ -69,7 +69,7 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
     else:
         chosen = split.test[: run.budget.test_images]
     report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
-    while progress.epoch < length.epochs:
+    while progress.epoch < length.epochs and not _given_up(run, progress):
         stage_number = next(number for number, end in enumerate(ends) if progress.epoch < end)
         stage = run.recipe.stages[stage_number]
         if compiled != stage_number:
@@ -90,12 +90,15 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
         if listeners:
             listeners.on_epoch_end(progress.epoch - 1, {k: v for k, v in entry.items() if isinstance(v, float)})
         state.save(folder / STATE, progress, trainer)
-        if run.recipe.patience and progress.stale >= run.recipe.patience:
-            break
     if listeners:
         listeners.on_train_end()
     weights.restore(network, folder / WEIGHTS, run.method)
     return Trained(network, progress, length)
+
+
+def _given_up(run: Run, progress: state.Progress) -> bool:
+    """Whether early stopping ends the run here; a resumed run must find so too."""
+    return bool(run.recipe.patience) and progress.stale >= run.recipe.patience
 
 
 def _epoch(

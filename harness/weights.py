@@ -67,7 +67,11 @@ def restore(network: Any, path: Path, method: Method) -> None:
 
 
 def _foreign(host: Host, method: Method, path: Path) -> Mapping[str, list[Any]] | None:
-    found = (result for _, result in host.call("harness_read_weights", method=method.name, path=path))
+    before = {plugin.name: len(plugin.errors) for plugin in host.plugins}
+    found = [result for _, result in host.call("harness_read_weights", method=method.name, path=path)]
+    for plugin in host.plugins:
+        for error in plugin.errors[before[plugin.name] :]:
+            raise HarnessError(f"{path}: plugin {plugin.name} ({plugin.origin}): {error}")
     return next((result for result in found if result is not None), None)
 
 

@@ -426,12 +426,22 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
         "                file.write(f'{run.name} {epoch} {logs[\"loss\"]:.3f}\\n')\n"
         "    return [Note()]\n"
     )
-    done = harness("bench", "--methods", "tiny", *SMOKE, "--plugin", "extras.py")
+    (tmp_path / "raising.py").write_text(
+        "from harness import Metric, hookimpl\n"
+        "@hookimpl\n"
+        "def harness_metrics(): return [Metric('odd', 'odd', lambda true, predicted: 1 / 0)]\n"
+        "@hookimpl\n"
+        "def harness_callbacks(run): raise RuntimeError('no server')\n"
+    )
+    done = harness("bench", "--methods", "tiny", *SMOKE, "--plugin", "extras.py", "--plugin", "raising.py")
     assert done.returncode == 0, done.stdout
     (record,), _ = records.read_all([tmp_path / "runs"])
     assert record.results is not None and record.training is not None
     bias = np.mean([image.predicted - image.true for image in record.results.per_image])
     assert record.results.extra["bias"] == pytest.approx(bias)
+    assert record.results.extra["odd"] is None
+    for complaint in ("metric odd raised ZeroDivisionError", "harness_callbacks raised RuntimeError: no server"):
+        assert complaint in record.message and complaint in done.stderr
     lines = (tmp_path / "epochs.txt").read_text().splitlines()
     assert [int(line.split()[1]) for line in lines] == list(range(record.training.epochs))
 

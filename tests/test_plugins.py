@@ -141,3 +141,17 @@ def test_a_metric_of_a_plugin_is_collected(tmp_path: Path) -> None:
     )
     host = plugins.load_host([file(tmp_path, "bias", text)])
     assert list(host.metrics) == ["bias"]
+
+
+def test_a_weights_reader_that_raises_is_named(tmp_path: Path) -> None:
+    from harness.weights import load_network
+
+    reader = file(
+        tmp_path,
+        "reader",
+        "from harness import hookimpl\n@hookimpl\ndef harness_read_weights(method, path): raise KeyError('layer 3')",
+    )
+    host = plugins.load_host([reader])
+    (tmp_path / "some.pth").write_bytes(b"x")
+    with pytest.raises(HarnessError, match=r"some\.pth: plugin reader .*harness_read_weights raised KeyError"):
+        load_network(host, host.method("mcnn"), tmp_path / "some.pth")

@@ -1,1 +1,23 @@
 """One module a command; each defines `command`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.plugins import Host
+
+
+def load(plugin_files: Iterable[Path]) -> Host:
+    """The host; what is wrong with a plugin goes to standard error, a line each, and the rest go on."""
+    from harness.plugins import load_host
+
+    host = load_host(plugin_files)
+    for plugin in host.plugins:
+        for error in plugin.errors:
+            click.echo(f"harness: plugin {plugin.name} ({plugin.origin}): {error}", err=True)
+    return host

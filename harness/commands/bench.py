@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.cli import data_root_option, plugin_option
+from harness.commands import load
 
 
 @click.command("bench")
@@ -51,12 +52,10 @@ def command(**options: Any) -> None:
     from rich.console import Console
 
     from harness import bench
-    from harness.plugins import load_host
     from harness.reporting.leaderboard import comparison
 
     console = Console(stderr=True)
-    host = load_host(options["plugin_files"])
-    _show_broken(host, console)
+    host = load(options["plugin_files"])
     cells = bench.plan_cells(
         host,
         bench.parse_methods(host, options["methods"]),
@@ -75,7 +74,7 @@ def command(**options: Any) -> None:
         return
     _check_pretrained(todo)
     _run(host, todo, options, console)
-    finished = [bench._existing(cell.folder) for cell in cells]
+    finished = [bench.existing_record(cell.folder) for cell in cells]
     found = [record for record in finished if record is not None]
     path = options["out"] / "comparison.md"
     _write(path, comparison(found, host))
@@ -101,6 +100,8 @@ def _run(host: Any, todo: list[Any], options: dict[str, Any], console: Any) -> N
         else:
             what = f"{record.status}: {record.message.splitlines()[0] if record.message else ''}"
         console.print(f"{position} {cell.run.name}  {what}", markup=False, highlight=False, soft_wrap=True)
+        if record.status == "ok" and record.message:
+            console.print(record.message, markup=False, highlight=False, soft_wrap=True)
 
 
 def _seeds(text: str) -> list[int]:
@@ -134,17 +135,6 @@ def _check_pretrained(todo: list[Any]) -> None:
 
         for source in sorted(sources):
             vgg16.check(source)
-
-
-def _show_broken(host: Any, console: Any) -> None:
-    for plugin in host.plugins:
-        for error in plugin.errors:
-            console.print(
-                f"plugin {plugin.name} ({plugin.origin}): {error}",
-                style="yellow",
-                markup=False,
-                highlight=False,
-            )
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from harness.cli import plugin_option
+from harness.commands import load
 
 
 @click.command("count")
@@ -38,9 +39,8 @@ def command(
     """Count the people in IMAGES (JPEG, PNG, … of any size)."""
     from harness.errors import HarnessError
     from harness.images import read_image
-    from harness.plugins import load_host
 
-    host = load_host(plugin_files)
+    host = load(plugin_files)
     method = host.method(method_name)
     if not weights.is_file():
         raise HarnessError(f"{weights}: no such weights file")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from harness.cli import data_root_option, plugin_option
+from harness.commands import load
 
 
 @click.group("data")
@@ -22,10 +23,9 @@ def command() -> None:
 @plugin_option
 def list_command(as_json: bool, data_root: Path | None, plugin_files: tuple[Path, ...]) -> None:
     """For each dataset: where it is expected, whether it is there, where its authors offer it."""
-    from harness.plugins import load_host
 
     rows = []
-    for benchmark in load_host(plugin_files).benchmarks.values():
+    for benchmark in load(plugin_files).benchmarks.values():
         found = benchmark.locate(data_root)
         rows.append(
             {
@@ -62,9 +62,8 @@ def check_command(name: str, as_json: bool, data_root: Path | None, plugin_files
     Exits 1 when something is wrong (files missing or damaged); what merely differs from the authors' files is told apart.
     """
     from harness.datasets.check import check
-    from harness.plugins import load_host
 
-    benchmark = load_host(plugin_files).benchmark(name)
+    benchmark = load(plugin_files).benchmark(name)
     found = check(benchmark, benchmark.require(data_root))
     if as_json:
         click.echo(json.dumps(found.as_json()))

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.cli import data_root_option, plugin_option
+from harness.commands import load
 
 SPLITS = ("train", "val", "test", "all")
 
@@ -48,10 +49,9 @@ def command(
 ) -> None:
     """Measure WEIGHTS of METHOD on a split of DATASET: MAE, RMSE, NAE, GAME(0–3) and every image's counts."""
     from harness.errors import HarnessError
-    from harness.plugins import load_host
     from harness.splits import select
 
-    host = load_host(plugin_files)
+    host = load(plugin_files)
     method, benchmark = host.method(method_name), host.benchmark(dataset)
     if not weights.is_file():
         raise HarnessError(f"{weights}: no such weights file")

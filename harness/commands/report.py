@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.cli import plugin_option
+from harness.commands import load
 
 
 @click.command("report")
@@ -23,7 +24,6 @@ from harness.cli import plugin_option
 def command(runs: tuple[Path, ...], out: Path, plugin_files: tuple[Path, ...]) -> None:
     """Make OUT/LEADERBOARD.md from the records in RUNS. Trains nothing and loads no Keras."""
     from harness.errors import HarnessError
-    from harness.plugins import load_host
     from harness.records import read_all
     from harness.reporting.leaderboard import leaderboard
 
@@ -32,7 +32,7 @@ def command(runs: tuple[Path, ...], out: Path, plugin_files: tuple[Path, ...]) -
         raise HarnessError(f"{missing}: no such folder of runs; 'harness bench' makes one, --runs names another")
     records, unreadable = read_all(runs)
     path = out / "LEADERBOARD.md"
-    text = leaderboard(records, unreadable, load_host(plugin_files)) + "\n"
+    text = leaderboard(records, unreadable, load(plugin_files)) + "\n"
     try:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
