@@ -1,7 +1,9 @@
 """The papers' own numbers, gathered from the plugins.
 
 A file is YAML: `paper`, and `tables`, each with `table` (which table of which paper) and `rows` of `method`, `dataset` and any
-of the metrics `mae`, `rmse` (what papers print as MSE), `nae`. Values are copied as printed and never corrected.
+of the metrics `mae`, `rmse` (what papers print as MSE), `nae`; `scenes` maps scenes to MAE, "average" to the printed
+average. `method` is a method's name here (with its variant in brackets) where it has one, else as the paper prints it.
+Values are copied as printed and never corrected.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ class PublishedValue:
     dataset: str
     metric: str
     value: float
+    scene: str = ""
 
 
 class _Row(BaseModel):
@@ -36,6 +39,7 @@ class _Row(BaseModel):
     mae: float | None = None
     rmse: float | None = None
     nae: float | None = None
+    scenes: dict[str, float] = {}
 
 
 class _Table(BaseModel):
@@ -65,13 +69,20 @@ def read(path: Path) -> list[PublishedValue]:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{path}: {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
-    return [
-        PublishedValue(paper.paper, table.table, row.method, row.dataset, metric, value)
-        for table in paper.tables
-        for row in table.rows
+    return [value for table in paper.tables for row in table.rows for value in _values(paper.paper, table.table, row)]
+
+
+def _values(paper: str, table: str, row: _Row) -> list[PublishedValue]:
+    whole = [
+        PublishedValue(paper, table, row.method, row.dataset, metric, value)
         for metric in METRICS
         if (value := getattr(row, metric)) is not None
     ]
+    scenes = [
+        PublishedValue(paper, table, row.method, row.dataset, "mae", value, scene)
+        for scene, value in row.scenes.items()
+    ]
+    return whole + scenes
 
 
 def gather(host: Host) -> list[PublishedValue]:

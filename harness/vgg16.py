@@ -6,7 +6,6 @@ Layers are called `block{1..5}_conv{1..3}` as in `keras.applications`. Input is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,32 +40,66 @@ def normalize(image: Any) -> Any:
 
 
 def blocks(x: Any, last: str = "block5_conv3", he_start: bool = False) -> Any:
-    """The convolutions up to and including `last`, a 2×2 max-pool between blocks.
+    """The output of convolution `last` (behind its ReLU); a 2×2 max-pool stands between blocks.
 
     Args:
         he_start: start from He's distribution (for training from scratch) instead of Keras' Glorot.
     """
-    from keras import layers
-
+    if last not in layer_names():
+        raise ValueError(f"last: expected one of {', '.join(layer_names())}, found {last!r}")
     for block, (filters, count) in enumerate(_BLOCKS, 1):
         for number in range(1, count + 1):
             name = f"block{block}_conv{number}"
-            x = layers.Conv2D(
-                filters,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer="he_normal" if he_start else "glorot_uniform",
-                name=name,
-            )(x)
+            x = _convolution(x, filters, name, he_start, batch_normalization=False)
             if name == last:
                 return x
-        x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
-    raise ValueError(f"last: expected one of {', '.join(layer_names())}, found {last!r}")
+        x = _pool(x, block)
+    return x
+
+
+def levels(x: Any, he_start: bool = False, batch_normalization: bool = False) -> list[Any]:
+    """The outputs of the five blocks, strides 1, 2, 4, 8, 16; 64, 128, 256, 512, 512 channels.
+
+    Args:
+        batch_normalization: between each convolution and its ReLU, as in VGG-16-BN.
+    """
+    outputs = []
+    for block, (filters, count) in enumerate(_BLOCKS, 1):
+        if outputs:
+            x = _pool(x, block - 1)
+        for number in range(1, count + 1):
+            x = _convolution(x, filters, f"block{block}_conv{number}", he_start, batch_normalization)
+        outputs.append(x)
+    return outputs
+
+
+def _convolution(x: Any, filters: int, name: str, he_start: bool, batch_normalization: bool) -> Any:
+    from keras import layers
+
+    x = layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        activation=None if batch_normalization else "relu",
+        kernel_initializer="he_normal" if he_start else "glorot_uniform",
+        name=name,
+    )(x)
+    if batch_normalization:
+        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+        x = layers.ReLU(name=f"{name}_relu")(x)
+    return x
+
+
+def _pool(x: Any, block: int) -> Any:
+    from keras import layers
+
+    return layers.MaxPooling2D(name=f"block{block}_pool")(x)
 
 
 def load_pretrained(network: keras.Model, source: str) -> None:
     """Sets the VGG-16 layers of `network` from `source`: "none", "imagenet", or the path of a weights file.
+
+    A network with batch normalisation takes plain VGG-16 weights too; its normalisation then starts neutral.
 
     Raises:
         HarnessError: the weights cannot be had or do not fit.
@@ -75,13 +108,13 @@ def load_pretrained(network: keras.Model, source: str) -> None:
         return
     weights = _imagenet() if source == "imagenet" else read(Path(source))
     for layer in network.layers:
-        if layer.name in weights:
-            kernel, bias = weights[layer.name]
-            if tuple(layer.kernel.shape) != kernel.shape:
-                raise HarnessError(
-                    f"{source}: {layer.name} has shape {kernel.shape}; expected {tuple(layer.kernel.shape)}"
-                )
-            layer.set_weights([kernel, bias])
+        if layer.name not in weights:
+            continue
+        found = [tuple(array.shape) for array in weights[layer.name]]
+        expected = [tuple(variable.shape) for variable in layer.weights]
+        if found != expected:
+            raise HarnessError(f"{source}: {layer.name} has shapes {found}; expected {expected}")
+        layer.set_weights(list(weights[layer.name]))
 
 
 def check(source: str) -> None:
@@ -92,20 +125,33 @@ def check(source: str) -> None:
         read(Path(source))
 
 
-def read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Layer name → (kernel HWIO, bias) in this module's convention, from a Keras VGG-16 file (`.h5`, `.weights.h5`).
+Weights = dict[str, tuple[np.ndarray, ...]]
 
-    Keras' weights expect BGR values 0–255 less the mean; they are folded to normalised RGB.
+
+def read(path: Path) -> Weights:
+    """Layer name → arrays in Keras order and in this module's convention, from either kind of file.
+
+    Keras (`.h5`, `.weights.h5`): VGG-16 of `keras.applications`, which expects BGR values 0–255 less the mean; folded to
+    normalised RGB. torchvision (`.safetensors` of a state dict): VGG-16 or VGG-16-BN.
 
     Raises:
-        HarnessError: no such file, not HDF5, or VGG-16 layers missing.
+        HarnessError: no such file, of no known kind, or VGG-16 layers missing.
     """
-    import h5py
-
     if not path.is_file():
         raise HarnessError(f"{path}: no such file; expected VGG-16 weights, or --pretrained none, or imagenet")
+    if path.suffix == ".safetensors":
+        return _read_torchvision(path)
+    return _from_caffe(_read_keras(path))
+
+
+def _read_keras(path: Path) -> Weights:
+    import h5py
+
     if not h5py.is_hdf5(path):
-        raise HarnessError(f"{path}: not an HDF5 file; expected Keras VGG-16 weights (.h5 or .weights.h5)")
+        raise HarnessError(
+            f"{path}: not an HDF5 file; expected Keras VGG-16 weights (.h5, .weights.h5) or a torchvision state dict "
+            f"saved as .safetensors"
+        )
     arrays: dict[str, dict[int, np.ndarray]] = {}
 
     def visit(name: str, item: Any) -> None:
@@ -121,12 +167,39 @@ def read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         raise HarnessError(
             f"{path}: no weights for {', '.join(missing)}; expected the layers of keras.applications' VGG16"
         )
-    return _from_caffe({name: (arrays[name][4], arrays[name][1]) for name in layer_names()})
+    return {name: (arrays[name][4], arrays[name][1]) for name in layer_names()}
 
 
-def _from_caffe(
-    weights: Mapping[str, tuple[np.ndarray, np.ndarray]],
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _read_torchvision(path: Path) -> Weights:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise HarnessError(f"{path}: not a safetensors file ({error})") from None
+    normalised = "features.1.running_mean" in state
+    weights: Weights = {}
+    place = 0
+    for block, (_, count) in enumerate(_BLOCKS, 1):
+        for number in range(1, count + 1):
+            name = f"block{block}_conv{number}"
+            try:
+                kernel, bias = state[f"features.{place}.weight"], state[f"features.{place}.bias"]
+                weights[name] = (kernel.transpose(2, 3, 1, 0), bias)
+                if normalised:
+                    parts = ("weight", "bias", "running_mean", "running_var")
+                    weights[f"{name}_bn"] = tuple(state[f"features.{place + 1}.{part}"] for part in parts)
+            except KeyError as error:
+                raise HarnessError(
+                    f"{path}: no {error.args[0]}; expected a state dict of torchvision's VGG-16"
+                ) from None
+            place += 3 if normalised else 2
+        place += 1  # the pool
+    return weights
+
+
+def _from_caffe(weights: Weights) -> Weights:
     """BGR, 0–255 less mean → RGB, divided by the standard deviation: reorder and scale the first kernel."""
     folded = dict(weights)
     kernel, bias = folded["block1_conv1"]
@@ -135,7 +208,7 @@ def _from_caffe(
     return folded
 
 
-def _imagenet() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _imagenet() -> Weights:
     import keras
 
     try:

@@ -84,8 +84,7 @@ def _cells(row: Row, table: Comparison, values: list[PublishedValue]) -> list[st
         title += " (not better than the floor)"
     if row.missing:
         title += f" ({row.missing})"
-    method = row.method.partition("[")[0] if "[" not in row.method else ""
-    numbers = [_published(values, method, table.key.dataset, metric) for metric in ("mae", "rmse")]
+    numbers = [_published(values, row.method, table.key.dataset, metric) for metric in ("mae", "rmse")]
     head = [title, _score(row.mae), _score(row.rmse), *numbers]
     some = (row.records or row.failures)[0]
     tail = [some.pretrained, some.precision]
@@ -113,9 +112,8 @@ def _score(score: Score | None) -> str:
 
 
 def _published(values: list[PublishedValue], method: str, dataset: str, metric: str) -> str:
-    found = sorted(
-        {value.value for value in values if (value.method, value.dataset, value.metric) == (method, dataset, metric)}
-    )
+    wanted = (method, dataset, metric, "")
+    found = sorted({v.value for v in values if (v.method, v.dataset, v.metric, v.scene) == wanted})
     return " / ".join(f"{value:g}" for value in found) or MISSING
 
 

@@ -1,0 +1,90 @@
+"""SASNet (Song et al., AAAI 2021) as a harness plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
+from harness.head_spacing import Sigma
+
+CONFIDENCE_WEIGHT = 10.0  # λ of Eq. 7
+
+
+def build(options: ModelOptions) -> Any:
+    """The network; see `model.build`."""
+    from crowd_harness_sasnet import model
+
+    return model.build(options)
+
+
+def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    """Eq. 7, in units of scaled density: levels, confidence and PRA, each as a term of its own."""
+    from keras import ops
+
+    from crowd_harness_sasnet import losses
+    from crowd_harness_sasnet.model import PATCH
+
+    scale = options.density_scale
+    target = scale * batch.density(1)
+    terms = {}
+    if "levels" in outputs:
+        levels = scale * outputs["levels"]
+        terms["levels"] = ops.sum(ops.mean(ops.square(levels - target), axis=(0, 1, 2)))
+        if "confidence" in outputs:
+            labels = losses.confidence_labels(ops.stop_gradient(levels), target, options.variant.get("patch", PATCH))
+            terms["confidence"] = CONFIDENCE_WEIGHT * losses.confidence_loss(outputs["confidence"], labels)
+    else:
+        terms["levels"] = ops.mean(ops.square(scale * outputs["density"] - target))
+    if options.variant.get("pra", True):
+        terms["pra"] = losses.pra_loss(scale * outputs["density"], target)
+    return terms
+
+
+PAPER = Recipe(
+    name="paper",
+    epochs=1000,
+    images_per_step=8,
+    crops_per_image=4,
+    crop=128,
+    sigma=Sigma(pixels=4.0),
+    density_scale=1000.0,
+    flip=0.5,
+    stages=(Stage("adam", optimizer="adam", learning_rate=1e-5),),
+)
+
+VARIANTS = {
+    "average": Variant({"selection": "average", "pra": False}, "Table 1: mean of the five levels, no PRA loss"),
+    "hard": Variant({"selection": "hard", "pra": False}, "Table 1: the level of highest confidence alone, no PRA loss"),
+    "no_pra": Variant({"pra": False}, "Tables 1 and 2: adaptive selection, no PRA loss"),
+    "baseline": Variant({"levels": "top", "pra": False}, "Table 2: P1 alone, no PRA loss"),
+    "baseline_pra": Variant({"levels": "top"}, "Table 2: P1 alone, with the PRA loss"),
+    "patch8": Variant({"patch": 8, "pra": False}, "Table 5: patches of 8×8"),
+    "patch16": Variant({"patch": 16, "pra": False}, "Table 5: patches of 16×16"),
+    "patch64": Variant({"patch": 64, "pra": False}, "Table 5: patches of 64×64"),
+}
+
+METHOD = Method(
+    name="sasnet",
+    title="SASNet",
+    citation="Song et al., To Choose or to Fuse? Scale Selection for Crowd Counting, AAAI 2021",
+    build=build,
+    loss=loss,
+    recipe=PAPER,
+    stride=1,
+    multiple_of=32,
+    channels=3,
+    margin=256,
+    pretrained="vgg16",
+    variants=VARIANTS,
+)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    return [METHOD]
+
+
+@hookimpl
+def harness_published() -> list[Path]:
+    return [Path(__file__).with_name("published.yaml")]
