@@ -1,9 +1,9 @@
 """The papers' own numbers, gathered from the plugins.
 
 A file is YAML: `paper`, and `tables`, each with `table` (which table of which paper) and `rows` of `method`, `dataset` and any
-of the metrics `mae`, `rmse` (what papers print as MSE), `nae`; `scenes` maps scenes to MAE, "average" to the printed
-average. `method` is a method's name here (with its variant in brackets) where it has one, else as the paper prints it.
-Values are copied as printed and never corrected.
+of the metrics `mae`, `rmse` (what papers print as MSE), `nae`; `scenes` maps scenes to MAE ("average" to the printed average);
+`game` lists GAME(0) and up. `method` is a method's name here (with its variant in brackets) where it has one, else as the paper
+prints it. Values are copied as printed and never corrected.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class _Row(BaseModel):
     rmse: float | None = None
     nae: float | None = None
     scenes: dict[str, float] = {}
+    game: list[float] = []
 
 
 class _Table(BaseModel):
@@ -82,7 +83,10 @@ def _values(paper: str, table: str, row: _Row) -> list[PublishedValue]:
         PublishedValue(paper, table, row.method, row.dataset, "mae", value, scene)
         for scene, value in row.scenes.items()
     ]
-    return whole + scenes
+    game = [
+        PublishedValue(paper, table, row.method, row.dataset, f"game{n}", value) for n, value in enumerate(row.game)
+    ]
+    return whole + scenes + game
 
 
 def gather(host: Host) -> list[PublishedValue]:

@@ -96,8 +96,8 @@ def _pool(x: Any, block: int) -> Any:
     return layers.MaxPooling2D(name=f"block{block}_pool")(x)
 
 
-def load_pretrained(network: keras.Model, source: str) -> None:
-    """Sets the VGG-16 layers of `network` from `source`: "none", "imagenet", or the path of a weights file.
+def load_pretrained(network: keras.Model, source: str, last: str = "block5_conv3") -> None:
+    """Sets the VGG-16 layers of `network` up to `last` from `source`: "none", "imagenet", or a weights file's path.
 
     A network with batch normalisation takes plain VGG-16 weights too; its normalisation then starts neutral.
 
@@ -107,8 +107,10 @@ def load_pretrained(network: keras.Model, source: str) -> None:
     if source == "none":
         return
     weights = _imagenet() if source == "imagenet" else read(Path(source))
+    names = layer_names()
+    wanted = set(names[: names.index(last) + 1])
     for layer in network.layers:
-        if layer.name not in weights:
+        if layer.name not in weights or layer.name.removesuffix("_bn") not in wanted:
             continue
         found = [tuple(array.shape) for array in weights[layer.name]]
         expected = [tuple(variable.shape) for variable in layer.weights]

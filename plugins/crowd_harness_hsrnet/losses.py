@@ -1,0 +1,47 @@
+"""HSRNet's losses: the Euclidean loss of Eq. 8 on the final map and, for scale consistency, on each scale's map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+POOLS = (1, 2, 4, 8, 16)
+
+
+def euclidean(predicted: Any, target: Any) -> Any:
+    """Eq. 8: half the squared error, averaged over pixels (N is the number of pixels) and the batch."""
+    return 0.5 * ops.mean(ops.square(predicted - target))
+
+
+def consistency_targets(target: Any) -> Any:
+    """The pyramid of ground truths: average-pooled by 1, 2, 4, 8, 16 and bilinearly enlarged back.
+
+    Args:
+        target: [B, H, W, 1], sides multiples of 16.
+
+    Returns:
+        [B, H, W, 5].
+    """
+    shape = ops.shape(target)
+    size = (shape[1], shape[2])
+    levels = [target]
+    for pool in POOLS[1:]:
+        pooled = ops.average_pool(target, pool, strides=pool)
+        levels.append(ops.image.resize(pooled, size, interpolation="bilinear"))
+    return ops.concatenate(levels, axis=-1)
+
+
+def scale_losses(scales: Any, target: Any) -> Any:
+    """[5]: L1 … L5, the Euclidean loss of each scale's map against its level of the pyramid."""
+    difference = ops.square(scales - consistency_targets(target))
+    return 0.5 * ops.mean(difference, axis=(0, 1, 2))
+
+
+def learned_weighting(losses: Any, log_variance: Any) -> Any:
+    """Σ λi·Li − ln λi with λi = exp(−log_variance): Eq. 9 with weights that can be minimised over.
+
+    Minimised directly, the λi of Eq. 9 run to −∞; the logarithm holds them at 1/Li (homoscedastic weighting, Kendall et al.,
+    CVPR 2018).
+    """
+    return ops.sum(ops.exp(-log_variance) * losses + log_variance)
