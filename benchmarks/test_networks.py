@@ -25,7 +25,7 @@ def test_step(benchmark: Any, name: str) -> None:
     trainer.start(Stage(), backend.jit_compile())
     images = np.zeros((4, 128, 128, method.channels), np.uint8)
     points = np.ones((4, 64, 4), np.float32)
-    loss = benchmark.pedantic(trainer.train_on_batch, (images, points), rounds=5, warmup_rounds=1)
+    loss = benchmark.pedantic(trainer.train, (images, points), rounds=5, warmup_rounds=1)
     assert np.isfinite(loss)
 
 

@@ -60,13 +60,21 @@ def budget_named(name: str) -> Budget:
 
 def capped(recipe: Recipe, budget: Budget) -> Recipe:
     """`recipe` with its crops cut down to `budget`."""
-    if budget.crop and (recipe.crop is None or recipe.crop > budget.crop):
-        recipe = replace(recipe, crop=budget.crop)
+    if budget.crop:
+        recipe = replace(recipe, crop=_smaller(recipe.crop, budget.crop))
     if budget.crops_per_step:
         per_image = min(recipe.crops_per_image, budget.crops_per_step)
         images = max(1, min(recipe.images_per_step, budget.crops_per_step // per_image))
         recipe = replace(recipe, crops_per_image=per_image, images_per_step=images)
     return recipe
+
+
+def _smaller(crop: int | tuple[int, int] | None, most: int) -> int | tuple[int, int]:
+    if crop is None:
+        return most
+    if isinstance(crop, tuple):
+        return min(crop[0], most), min(crop[1], most)
+    return min(crop, most)
 
 
 @dataclass(frozen=True)

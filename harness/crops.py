@@ -20,8 +20,8 @@ class CropSize:
 def crop_size(recipe: Recipe, image_shape: tuple[int, ...], multiple: int) -> CropSize:
     """The crop `recipe` takes from an image of `image_shape`, each side a multiple of `multiple` and at least that."""
     if recipe.crop is not None:
-        side = max(multiple, recipe.crop // multiple * multiple)
-        return CropSize(side, side)
+        sides = recipe.crop if isinstance(recipe.crop, tuple) else (recipe.crop, recipe.crop)
+        return CropSize(*(max(multiple, side // multiple * multiple) for side in sides))
     height, width = (max(multiple, int(side * recipe.crop_share) // multiple * multiple) for side in image_shape[:2])
     return CropSize(height, width)
 

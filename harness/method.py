@@ -49,7 +49,7 @@ class Recipe:
     Attributes:
         epochs: passes over the training images.
         images_per_step, crops_per_image: a step sees their product in crops.
-        crop: side of the square crops in pixels, or None for `crop_share`.
+        crop: side of the square crops in pixels, (height, width), or None for `crop_share`.
         crop_share: crops of this share of the image's sides (0.5: a quarter of its area; 1: the whole image). Such crops
             differ in size from image to image, so `images_per_step` must be 1.
         sigma: the rule for the kernels of the density targets.
@@ -66,7 +66,7 @@ class Recipe:
     epochs: int
     images_per_step: int = 4
     crops_per_image: int = 1
-    crop: int | None = 256
+    crop: int | tuple[int, int] | None = 256
     crop_share: float = 1.0
     sigma: Sigma = Sigma()
     density_scale: float = 1.0
@@ -150,6 +150,8 @@ class Method:
             large to predict whole.
         pretrained: name of the pretrained part ("vgg16"), or None.
         variants: the paper's ablation rows by name.
+        teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
+            Its "density" must not depend on them. Such a network's inputs are a dict: {"image": …, **these}.
     """
 
     name: str
@@ -164,6 +166,11 @@ class Method:
     margin: int = 128
     pretrained: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
+    teach: Callable[[Batch, ModelOptions], Mapping[str, Any]] | None = None
+
+    def taught(self, batch: Batch, options: ModelOptions) -> Mapping[str, Any]:
+        """The training-only inputs of one step; none for most methods."""
+        return self.teach(batch, options) if self.teach else {}
 
     @property
     def side_multiple(self) -> int:
@@ -171,12 +178,14 @@ class Method:
 
 
 def inference_network(network: keras.Model) -> keras.Model:
-    """`network` cut down to its density output: training-only heads fall out of the graph."""
+    """`network` cut down to image → density: training-only heads and inputs fall out of the graph."""
     import keras
 
-    if isinstance(network.output, dict):
-        return keras.Model(network.inputs, network.output["density"], name=f"{network.name}_inference")
-    return network
+    taught = isinstance(network.input, dict)
+    if not taught and not isinstance(network.output, dict):
+        return network
+    image = network.input["image"] if taught else network.input
+    return keras.Model(image, named_outputs(network.output)["density"], name=f"{network.name}_inference")
 
 
 def named_outputs(outputs: Any) -> Mapping[str, Any]:

@@ -15,12 +15,13 @@ from harness.method import Method, ModelOptions, Stage, named_outputs
 class PointTrainer(keras.Model):
     """Trains `network` with the loss of `method`.
 
-    `train_on_batch(images uint8 [B, h, w, C], points float32 [B, P, 4])` on any backend; the loss is computed in
-    `compute_loss`, which Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
+    `train(images uint8 [B, h, w, C], points float32 [B, P, 4])` on any backend; the loss is computed in `compute_loss`, which
+    Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
     """
 
     def __init__(self, network: keras.Model, method: Method, options: ModelOptions) -> None:
         super().__init__(name="point_trainer")
+        self._taught = isinstance(network.input, dict)
         self.network = network
         self._method = method
         self._options = options
@@ -42,8 +43,16 @@ class PointTrainer(keras.Model):
         # A recompiled model keeps the step that was traced for the last stage unless it is made again.
         self.train_function = None
 
-    def call(self, image: Any, training: bool = False) -> Any:
-        return self.network(ops.cast(image, "float32"), training=training)
+    def train(self, images: Any, points: Any) -> float:
+        """One step; returns its loss before the step."""
+        return float(self.train_on_batch({"image": images, "points": points}))
+
+    def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
+        image = ops.cast(inputs["image"], "float32")
+        if not self._taught:
+            return self.network(image, training=training)
+        taught = self._method.taught(Batch(inputs["image"], inputs["points"]), self._options)
+        return self.network({"image": image, **taught}, training=training)
 
     def build(self, _input_shape: Any = None) -> None:
         self.built = True
@@ -56,7 +65,7 @@ class PointTrainer(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        terms = self._method.loss(Batch(x, y), named_outputs(y_pred), self._options)
+        terms = self._method.loss(Batch(x["image"], x["points"]), named_outputs(y_pred), self._options)
         total = ops.convert_to_tensor(0.0, "float32")
         for name, term in terms.items():
             total = total + self._weights_of_terms.get(name, 1.0) * ops.cast(term, "float32")

@@ -121,7 +121,7 @@ def _epoch(
         step = (progress.epoch - span[0]) * steps + number
         rate = learning_rate(stage, step, stage_steps, progress.epoch - span[0])
         trainer.optimizer.learning_rate = rate
-        loss = float(trainer.train_on_batch(images, points))
+        loss = trainer.train(images, points)
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the loss became {loss} at epoch {progress.epoch + 1}, step {number + 1} (stage {stage.name}, "

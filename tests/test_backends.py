@@ -63,7 +63,7 @@ def test_the_first_loss_is_what_numpy_computes(name: str) -> None:
     expected = ((before - target) ** 2).sum() / 4
     trainer = PointTrainer(network, method, options)
     trainer.start(Stage(learning_rate=1e-4), backend.jit_compile())
-    assert float(trainer.train_on_batch(images, points)) == pytest.approx(expected, rel=1e-4)
+    assert trainer.train(images, points) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -79,7 +79,7 @@ def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None
     trainer = PointTrainer(network, method, options)
     trainer.start(Stage(learning_rate=1e-4), backend.jit_compile())
     before = [np.array(weight) for weight in network.get_weights()]
-    losses = [float(trainer.train_on_batch(images, points)) for _ in range(6)]
+    losses = [trainer.train(images, points) for _ in range(6)]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     changed = [bool((old != new).any()) for old, new in zip(before, network.get_weights(), strict=True)]
     still = [weight.path for weight, moved in zip(network.weights, changed, strict=True) if not moved]
