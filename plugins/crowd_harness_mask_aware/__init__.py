@@ -1,0 +1,149 @@
+"""Mask-aware networks (Jiang et al.) as a harness plugin: `mask_aware`, and `mask_aware_csr` on CSRNet's VGG part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
+from harness.head_spacing import Sigma
+
+BLOCK = 15  # pixels a side of the foreground around a head: the support of the usual 15×15 kernel
+GAMMA = 2.0
+ALPHA = 1.0  # the trade-off of Eq. 3, which the paper does not give
+
+
+def build(options: ModelOptions) -> Any:
+    """The light network; see `model.build`."""
+    from crowd_harness_mask_aware import model
+
+    return model.build(options)
+
+
+def build_csr(options: ModelOptions) -> Any:
+    """The network on VGG-16; see `model.build_csr`."""
+    from crowd_harness_mask_aware import model
+
+    return model.build_csr(options)
+
+
+def _true_mask(batch: Any, stride: int) -> Any:
+    from harness.targets import head_blocks
+
+    return head_blocks(batch, BLOCK, stride)
+
+
+def _loss(batch: Any, outputs: Any, options: ModelOptions, stride: int, gamma: float) -> dict[str, Any]:
+    """Eq. 3: the mask loss, and α times the density loss, in heads a cell."""
+    from crowd_harness_mask_aware import losses
+
+    target = batch.density(stride)
+    terms = {"density": ALPHA * losses.squared(outputs.get("taught", outputs["density"]), target)}
+    if "mask" in outputs:
+        terms["mask"] = losses.focal(outputs["mask"], _true_mask(batch, stride), options.variant.get("gamma", gamma))
+    if "auxiliary" in outputs:
+        terms["auxiliary"] = losses.squared(outputs["auxiliary"], target)
+    return terms
+
+
+def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    """Mask and density loss of the light network (focal loss)."""
+    return _loss(batch, outputs, options, METHOD.stride, GAMMA)
+
+
+def loss_csr(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    """Mask and density loss of the network on VGG-16 (cross-entropy)."""
+    return _loss(batch, outputs, options, METHOD_CSR.stride, 0.0)
+
+
+def teach(batch: Any, options: ModelOptions) -> dict[str, Any]:
+    """The true mask, for the variants that are trained with it."""
+    return {"true_mask": _true_mask(batch, METHOD.stride)}
+
+
+# One epoch of the paper is 200 crops of each image, which are 25 of ours at 8 crops an image and step.
+PAPER = Recipe(
+    name="paper",
+    epochs=60 * 25,
+    images_per_step=1,
+    crops_per_image=8,
+    crop=(160, 192),
+    sigma=Sigma(pixels=4.0),
+    stages=(
+        Stage("adam", share=11 / 60, optimizer="adam", learning_rate=1e-5),
+        Stage("sgd", share=9 / 60, optimizer="sgd", learning_rate=1e-5),
+        Stage("sgd, rate × 0.1", share=20 / 60, optimizer="sgd", learning_rate=1e-6),
+        Stage("sgd, rate × 0.01", share=20 / 60, optimizer="sgd", learning_rate=1e-7),
+    ),
+)
+
+# "Original images without data augmentation"; SGD where image sizes differ.
+PAPER_CSR = replace(
+    PAPER,
+    epochs=400,
+    crops_per_image=1,
+    crop=None,
+    crop_share=1.0,
+    flip=0.0,
+    stages=(Stage("sgd", optimizer="sgd", learning_rate=1e-5, decay="step", decay_factor=0.1, decay_epochs=200),),
+)
+
+VARIANTS = {
+    **{
+        f"solution{number}": Variant({"solution": f"solution{number}"}, f"Table I: solution {number}, {what}")
+        for number, what in enumerate(
+            (
+                "density × true mask, × predicted mask in test",
+                "density × posterior",
+                "density × predicted mask, straight-through gradient",
+                "true mask through convolutions, predicted mask in test",
+                "posterior through convolutions, the method itself",
+            ),
+            1,
+        )
+    },
+    "baseline1": Variant({"solution": "baseline1"}, "Table I: no mask"),
+    "baseline2": Variant({"solution": "baseline2"}, "Table I: no mask, as deep as solutions 4 and 5"),
+    "baseline3": Variant({"solution": "baseline3"}, "Table II: solution 5 with density in the place of the mask"),
+    "bce": Variant({"gamma": 0.0}, "Section IV-D: cross-entropy for the focal loss"),
+}
+
+CITATION = "Jiang et al., Mask-aware networks for crowd counting, IEEE TCSVT 2019"
+
+METHOD = Method(
+    name="mask_aware",
+    title="Mask-aware",
+    citation=CITATION,
+    build=build,
+    loss=loss,
+    recipe=PAPER,
+    stride=4,
+    channels=1,
+    margin=128,
+    variants=VARIANTS,
+    teach=teach,
+)
+
+METHOD_CSR = Method(
+    name="mask_aware_csr",
+    title="Mask-aware CSR",
+    citation=CITATION,
+    build=build_csr,
+    loss=loss_csr,
+    recipe=PAPER_CSR,
+    stride=8,
+    channels=3,
+    margin=128,
+    pretrained="vgg16",
+)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    return [METHOD, METHOD_CSR]
+
+
+@hookimpl
+def harness_published() -> list[Path]:
+    return [Path(__file__).with_name("published.yaml")]
