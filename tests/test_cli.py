@@ -114,6 +114,19 @@ def test_plugins_list(harness: Command, tmp_path: Path) -> None:
     assert "failed to import: RuntimeError: no" in done.stdout and "method csrnet" in done.stdout
 
 
+def test_plugins_show(harness: Command) -> None:
+    done = harness("plugins", "show", "csrnet", "--json")
+    assert done.returncode == 0 and not done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["parameters"] == shown["inference_parameters"] == 16_263_489
+    assert shown["inference_megabytes"] == pytest.approx(4 * 16_263_489 / 1e6, abs=0.01)
+    assert shown["stride"] == 8 and shown["recipe"]["stages"][0]["optimizer"] == "sgd" and shown["variants"] == {}
+    assert {"shtech_a", "ucf_cc_50"} <= {value["dataset"] for value in shown["published"]}
+    text = harness("plugins", "show", "mask_aware[solution1]").stdout
+    assert "mask_aware[solution1]" in text and "adam" in text and "Table II" in text
+    assert "Did you mean 'no_pra'" in one_line(harness("plugins", "show", "sasnet[nopra]"))
+
+
 def test_data_list(harness: Command, tiny_shanghaitech: Callable[..., Path]) -> None:
     root = tiny_shanghaitech()
     rows = {row["name"]: row for row in json.loads(harness("data", "list", "--json", "--data-root", root).stdout)}

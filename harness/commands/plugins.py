@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from harness.cli import plugin_option
+from harness.commands import load
 
 
 @click.group("plugins")
@@ -36,3 +38,71 @@ def list_command(as_json: bool, plugin_files: tuple[Path, ...]) -> None:
                 click.echo(f"{'':<14} error: {error}")
     if any(plugin.errors for plugin in plugins):
         click.get_current_context().exit(1)
+
+
+@command.command("show")
+@click.argument("method_name", metavar="METHOD")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@plugin_option
+def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]) -> None:
+    """What METHOD is: citation, inputs, sizes, the paper's recipe, variants and published numbers. Builds its network."""
+    host = load(plugin_files)
+    name, _, variant = method_name.partition("[")
+    shown = _describe(host, host.method(name), variant.removesuffix("]"))
+    if as_json:
+        click.echo(json.dumps(shown, allow_nan=False))
+        return
+    click.echo(f"{shown['title']} ({shown['method']}), by {shown['plugin']}")
+    click.echo(shown["citation"])
+    click.echo(
+        f"\ninput        {shown['input']}, sides multiples of {shown['multiple_of']} (others are continued)\n"
+        f"output       density at stride {shown['stride']}\n"
+        f"parameters   {shown['parameters']:,} in training, {shown['inference_parameters']:,} in test, "
+        f"{shown['inference_megabytes']:.1f} MB as float32\n"
+        f"pretrained   {shown['pretrained'] or 'nothing'}"
+    )
+    click.echo("\nrecipe paper")
+    for key, value in shown["recipe"].items():
+        if key != "stages":
+            click.echo(f"  {key:<16} {value}")
+    for number, stage in enumerate(shown["recipe"]["stages"], 1):
+        told = ", ".join(f"{key} {value}" for key, value in stage.items() if value not in ([], {}, None))
+        click.echo(f"  stage {number:<10} {told}")
+    click.echo("\nvariants" if shown["variants"] else "\nvariants: none")
+    for key, variant_shown in shown["variants"].items():
+        click.echo(f"  {name}[{key}]".ljust(32) + variant_shown["description"])
+    click.echo("\npublished" if shown["published"] else "\npublished: nothing")
+    for value in shown["published"]:
+        place = f"{value['dataset']} {value['scene']}".strip()
+        click.echo(
+            f"  {place:<20} {value['metric'].upper():<6} {value['value']:<8g} {value['method']}: {value['table']}"
+        )
+
+
+def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from harness import backend, published
+    from harness.errors import unknown_name
+    from harness.method import ModelOptions
+
+    if variant and variant not in method.variants:
+        raise unknown_name(f"variant of {method.name}", variant, method.variants)
+    backend.quiet()
+    from harness.outcome import model_size
+
+    options = ModelOptions(variant=dict(method.variants[variant].options) if variant else {})
+    values = [value for value in published.gather(host) if value.method.partition("[")[0] == method.name]
+    return {
+        "method": method.name + (f"[{variant}]" if variant else ""),
+        "title": method.title,
+        "plugin": host.method_plugin[method.name].origin,
+        "citation": method.citation,
+        "input": "grey 0-255" if method.channels == 1 else "RGB 0-255",
+        "multiple_of": method.side_multiple,
+        "pretrained": method.pretrained,
+        **model_size(method, method.build(options)),
+        "recipe": json.loads(json.dumps(method.recipe.as_json())),
+        "variants": {key: asdict(each) for key, each in method.variants.items()},
+        "published": [asdict(value) for value in values],
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from harness import Method, ModelOptions, Recipe, Stage, hookimpl
@@ -53,8 +52,3 @@ METHOD = Method(
 @hookimpl
 def harness_methods() -> list[Method]:
     return [METHOD]
-
-
-@hookimpl
-def harness_published() -> list[Path]:
-    return [Path(__file__).with_name("published.yaml")]

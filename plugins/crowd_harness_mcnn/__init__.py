@@ -60,8 +60,3 @@ def harness_read_weights(method: str, path: Path) -> Any:
     from crowd_harness_mcnn import checkpoint
 
     return checkpoint.read(path)
-
-
-@hookimpl
-def harness_published() -> list[Path]:
-    return [Path(__file__).with_name("published.yaml")]
