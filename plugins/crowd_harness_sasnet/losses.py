@@ -31,7 +31,7 @@ def confidence_labels(levels: Any, target: Any, patch: int) -> Any:
 
 def patch_counts(density: Any, patch: int) -> Any:
     """[B, H, W, L] → [B, ceil(H/patch), ceil(W/patch), L]: the mass in each patch."""
-    return ops.average_pool(_filled(density, patch), patch) * float(patch * patch)
+    return ops.average_pool(_filled(density, patch), patch, strides=patch) * float(patch * patch)
 
 
 def _filled(density: Any, patch: int) -> Any:

@@ -116,9 +116,10 @@ def linear_enlarge(x: np.ndarray, factor: int, axis: int) -> np.ndarray:
 
 def test_the_pyramid_of_ground_truths() -> None:
     from crowd_harness_hsrnet.losses import consistency_targets
+    from keras import ops
 
     target = np.random.default_rng(0).uniform(0, 1, (2, 32, 48, 1)).astype(np.float32)
-    pyramid = to_numpy(consistency_targets(target))
+    pyramid = to_numpy(consistency_targets(ops.convert_to_tensor(target)))
     for level, pool in enumerate((1, 2, 4, 8, 16)):
         for image in range(2):
             blocks = target[image, :, :, 0].reshape(32 // pool, pool, 48 // pool, pool).mean(axis=(1, 3))
@@ -128,29 +129,32 @@ def test_the_pyramid_of_ground_truths() -> None:
 
 def test_losses_by_numpy() -> None:
     from crowd_harness_hsrnet import losses
+    from keras.ops import convert_to_tensor as tensor
 
     generator = np.random.default_rng(0)
     target = generator.uniform(0, 1, (2, 16, 32, 1)).astype(np.float32)
     scales = generator.uniform(0, 1, (2, 16, 32, 5)).astype(np.float32)
-    assert float(to_numpy(losses.euclidean(scales[..., :1], target))) == pytest.approx(
+    assert float(to_numpy(losses.euclidean(tensor(scales[..., :1]), tensor(target)))) == pytest.approx(
         ((scales[..., :1] - target) ** 2).sum() / (2 * target.size), rel=1e-5
     )
-    each = to_numpy(losses.scale_losses(scales, target))
-    pyramid = to_numpy(losses.consistency_targets(target))
+    each = to_numpy(losses.scale_losses(tensor(scales), tensor(target)))
+    pyramid = to_numpy(losses.consistency_targets(tensor(target)))
     np.testing.assert_allclose(each, ((scales - pyramid) ** 2).mean(axis=(0, 1, 2)) / 2, rtol=1e-4)
     s = np.array([0.3, -1.0, 0.0, 2.0, 1.0], np.float32)
     expected = (np.exp(-s) * each + s).sum()
-    assert float(to_numpy(losses.learned_weighting(each, s))) == pytest.approx(expected, rel=1e-5)
+    assert float(to_numpy(losses.learned_weighting(tensor(each), tensor(s)))) == pytest.approx(expected, rel=1e-5)
 
 
 def test_learned_weights_are_least_at_one_over_the_loss() -> None:
     """Unlike Eq. 9 as printed, which has no least value."""
     from crowd_harness_hsrnet.losses import learned_weighting
+    from keras.ops import convert_to_tensor as tensor
 
     each = np.array([0.2, 3.0], np.float32)
-    best = float(to_numpy(learned_weighting(each, np.log(each))))
+    best = float(to_numpy(learned_weighting(tensor(each), tensor(np.log(each)))))
     for change in ([0.3, 0], [-0.3, 0], [0, 0.3], [0, -0.3], [9, 9], [-9, -9]):
-        assert float(to_numpy(learned_weighting(each, np.log(each) + np.array(change, np.float32)))) > best
+        moved = np.log(each) + np.array(change, np.float32)
+        assert float(to_numpy(learned_weighting(tensor(each), tensor(moved)))) > best
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))

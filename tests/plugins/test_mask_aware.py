@@ -88,12 +88,14 @@ def test_the_true_mask_is_blocks_cut_at_the_border(stride: int) -> None:
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
 def test_the_focal_loss_by_numpy(gamma: float) -> None:
     from crowd_harness_mask_aware.losses import focal
+    from keras import ops
 
     generator = np.random.default_rng(0)
     p = generator.uniform(0.05, 0.95, (2, 4, 5, 1)).astype(np.float32)
     mask = generator.integers(0, 2, p.shape).astype(np.float32)
     expected = np.where(mask == 1, -((1 - p) ** gamma) * np.log(p), -(p**gamma) * np.log(1 - p)).mean()
-    assert float(to_numpy(focal(p, mask, gamma))) == pytest.approx(expected, rel=1e-4)
+    found = focal(ops.convert_to_tensor(p), ops.convert_to_tensor(mask), gamma)
+    assert float(to_numpy(found)) == pytest.approx(expected, rel=1e-4)
 
 
 def outputs_of(variant: str) -> tuple[object, dict[str, np.ndarray], ModelOptions]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,14 @@ def to_numpy(value: object) -> np.ndarray:
     from keras import ops
 
     return ops.convert_to_numpy(value)
+
+
+def computed(function: Any, *values: Any, **options: Any) -> np.ndarray:
+    """`function` of arrays as the backend's tensors, as NumPy."""
+    from keras import ops
+
+    tensors = [ops.convert_to_tensor(value) if isinstance(value, np.ndarray) else value for value in values]
+    return to_numpy(function(*tensors, **options))
 
 
 def trainable(layers: list) -> int:
@@ -91,7 +100,7 @@ def test_confidence_labels_by_arg_min_and_arg_max() -> None:
     target = np.zeros((1, 4, 8, 1), np.float32)
     target[0, 1, 1] = 5
     levels[0, 2, 3] = (8, 4, 3)
-    labels = to_numpy(confidence_labels(levels, target, 4))
+    labels = computed(confidence_labels, levels, target, 4)
     assert labels.shape == (1, 1, 2, 3)
     assert labels[0, 0, 0].tolist() == [0, 1, -1]
     assert labels[0, 0, 1].tolist() == [-1, -1, -1]
@@ -103,7 +112,7 @@ def test_confidence_labels_equal_loops() -> None:
     generator = np.random.default_rng(0)
     levels = generator.uniform(0, 1, (2, 64, 96, 5)).astype(np.float32)
     target = generator.uniform(0, 1, (2, 64, 96, 1)).astype(np.float32)
-    labels = to_numpy(confidence_labels(levels, target, 32))
+    labels = computed(confidence_labels, levels, target, 32)
     for b, m, n in np.ndindex(2, 2, 3):
         rows, columns = slice(32 * m, 32 * m + 32), slice(32 * n, 32 * n + 32)
         errors = [abs(levels[b, rows, columns, i].sum() - target[b, rows, columns].sum()) for i in range(5)]
@@ -119,8 +128,8 @@ def test_confidence_loss_ignores_what_has_no_label() -> None:
     confidence = np.array([0.9, 0.2, 0.5], np.float32).reshape(1, 1, 1, 3)
     labels = np.array([1, 0, -1], np.float32).reshape(1, 1, 1, 3)
     expected = -(math.log(0.9) + math.log(0.8)) / 2
-    assert float(to_numpy(confidence_loss(confidence, labels))) == pytest.approx(expected, rel=1e-5)
-    assert float(to_numpy(confidence_loss(confidence, -np.ones_like(labels)))) == 0
+    assert float(computed(confidence_loss, confidence, labels)) == pytest.approx(expected, rel=1e-5)
+    assert float(computed(confidence_loss, confidence, -np.ones_like(labels))) == 0
 
 
 def recursive_hard_pixels(difference: np.ndarray) -> set[tuple[int, int]]:
@@ -153,9 +162,10 @@ def test_hard_pixels_of_a_hand_made_map() -> None:
     difference[0, 2], difference[0, 3] = 1, -3  # a 2×2 part that is under: (0, 2) is not hard
     difference[0, 7], difference[1, 6] = -5, 4  # a quarter that is under: (1, 6) is not hard
     difference[6, 6] = 2  # a quarter that is over: hard
-    chosen = to_numpy(hard_pixels(difference[None, :, :, None], np.zeros((1, 8, 8, 1), np.float32)))[0, :, :, 0]
+    difference = difference[None, :, :, None]
+    chosen = computed(hard_pixels, difference, np.zeros_like(difference))[0, :, :, 0]
     assert {tuple(place) for place in np.argwhere(chosen).tolist()} == {(0, 0), (6, 6)}
-    flipped = to_numpy(hard_pixels(-difference[None, :, :, None], np.zeros((1, 8, 8, 1), np.float32)))[0, :, :, 0]
+    flipped = computed(hard_pixels, -difference, np.zeros_like(difference))[0, :, :, 0]
     np.testing.assert_array_equal(flipped, chosen)
 
 
@@ -164,7 +174,7 @@ def test_hard_pixels_equal_the_recursion(seed: int) -> None:
     from crowd_harness_sasnet.losses import hard_pixels
 
     difference = np.random.default_rng(seed).integers(-3, 4, (2, 16, 16, 1)).astype(np.float32)
-    chosen = to_numpy(hard_pixels(difference, np.zeros_like(difference)))
+    chosen = computed(hard_pixels, difference, np.zeros_like(difference))
     for image in range(2):
         places = {tuple(place) for place in np.argwhere(chosen[image, :, :, 0]).tolist()}
         assert places == recursive_hard_pixels(difference[image, :, :, 0])
@@ -174,7 +184,7 @@ def test_sides_that_are_no_power_of_two_end_in_pixels() -> None:
     from crowd_harness_sasnet.losses import hard_pixels
 
     difference = np.random.default_rng(0).integers(-3, 4, (1, 12, 24, 1)).astype(np.float32)
-    chosen = to_numpy(hard_pixels(difference, np.zeros_like(difference)))[0, :, :, 0]
+    chosen = computed(hard_pixels, difference, np.zeros_like(difference))[0, :, :, 0]
     d = difference[0, :, :, 0]
     sign = np.sign(d.sum())
     expected = np.sign(d) == sign
@@ -191,8 +201,8 @@ def test_pra_loss_by_hand() -> None:
     predicted[0, :, :, 0] = [[3, -1], [0, 0]]
     zero = np.zeros_like(predicted)
     # The whole is over by 2, so pixel 3 is hard and pixel −1 is not: (9 + 1 + 9) / 4.
-    assert float(to_numpy(pra_loss(predicted, zero))) == pytest.approx(19 / 4)
-    assert float(to_numpy(pra_loss(predicted, zero, gamma=0.0))) == pytest.approx(10 / 4)
+    assert float(computed(pra_loss, predicted, zero)) == pytest.approx(19 / 4)
+    assert float(computed(pra_loss, predicted, zero, gamma=0.0)) == pytest.approx(10 / 4)
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
