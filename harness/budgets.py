@@ -38,8 +38,9 @@ class Budget:
         if self.name == "paper":
             return "budget paper: everything the recipe asks for"
         test = f", at most {self.test_images} test images" if self.test_images else ""
+        crops = "one crop" if self.crops_per_step == 1 else f"{self.crops_per_step} crops"
         return (
-            f"budget {self.name}: at most {self.epochs} epochs and {self.steps} steps of {self.crops_per_step} crops of "
+            f"budget {self.name}: at most {self.epochs} epochs and {self.steps} steps of {crops} of "
             f"{self.crop}×{self.crop} px{test}"
         )
 
