@@ -206,6 +206,14 @@ def test_published_numbers_stand_beside() -> None:
     assert row[3:5] == ["110.2", "173.2"]
 
 
+def test_a_row_that_may_be_luck_says_so() -> None:
+    """Errors 2, 1, 0 against the floor's 15, 5, 5 are clearly better; 14, 4, 6 are not, though better on average."""
+    assert cells(comparison([make_record()], load_host()), "MCNN")[0] == "MCNN"
+    text = comparison([make_record(predicted=(24, 24, 36))], load_host())
+    assert "MCNN (not clearly better than the floor)" in text
+    assert "MCNN (not clearly" not in comparison([make_record(predicted=(24, 24, 34))], load_host())
+
+
 def test_a_row_under_the_floor_says_so() -> None:
     text = comparison([make_record(predicted=(90, 90, 90))], load_host())
     assert "MCNN (not better than the floor)" in text

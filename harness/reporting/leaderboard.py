@@ -80,8 +80,8 @@ def _table(table: Comparison, values: list[PublishedValue], level: int, compact:
 
 def _cells(row: Row, table: Comparison, values: list[PublishedValue]) -> list[str]:
     title = row.title
-    if row.mae and table.floor and row.mae.value >= table.floor[0].value:
-        title += " (not better than the floor)"
+    if row.over_floor and row.over_floor.high >= 0:
+        title += " (not better than the floor)" if row.over_floor.value >= 0 else " (not clearly better than the floor)"
     if row.missing:
         title += f" ({row.missing})"
     numbers = [_published(values, row.method, table.key.dataset, metric) for metric in ("mae", "rmse")]
@@ -143,6 +143,9 @@ def _caption(table: Comparison, values: list[PublishedValue]) -> list[str]:
     sources = sorted({f"{v.paper}, {v.table}" for v in values if v.dataset == key.dataset and _shown(table, v)})
     if sources:
         lines.append(f"published numbers (their own training and budget): {'; '.join(sources)}")
+    lines.append(
+        "clearly better than the floor: the 95 % interval of the difference of absolute errors, image by image, is below zero"
+    )
     lines.append("ms/image: median forward pass over the test images, whole, one at a time; train min: mean of a run")
     for record in table.records:
         if record.status != "ok":

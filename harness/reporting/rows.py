@@ -36,7 +36,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a comparison. `records` are its finished runs, `failures` the others."""
+    """One line of a comparison. `records` are its finished runs, `failures` the others.
+
+    `over_floor` is its MAE less the floor's, image by image: clearly better where the whole interval is below zero.
+    """
 
     method: str
     title: str
@@ -44,6 +47,7 @@ class Row:
     failures: tuple[Record, ...]
     mae: Score | None
     rmse: Score | None
+    over_floor: Score | None
     missing: str
 
 
@@ -92,6 +96,7 @@ def _row(group: list[Record]) -> Row:
         failures=failures,
         mae=_score(finished, metrics.mae),
         rmse=_score(finished, metrics.mse_root),
+        over_floor=_over_floor(finished),
         missing=_missing(group, finished),
     )
 
@@ -124,6 +129,17 @@ def counts(record: Record) -> Counts:
     assert record.results is not None
     images = record.results.per_image
     return np.array([image.true for image in images]), np.array([image.predicted for image in images])
+
+
+def _over_floor(records: Sequence[Record]) -> Score | None:
+    if not records:
+        return None
+    groups = []
+    for record in records:
+        assert record.data is not None
+        true, predicted = counts(record)
+        groups.append((np.abs(record.data.train_mean - true), np.abs(predicted - true)))
+    return score(groups, lambda floor, errors: float(np.mean(errors - floor)))
 
 
 def _floor(finished: Sequence[Record]) -> tuple[Score, Score] | None:
