@@ -112,7 +112,8 @@ def _found(files: Iterable[Path]) -> Iterator[tuple[Plugin, Any]]:
         yield Plugin(entry.name, distribution, version), entry.load
     for file in files:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else "missing"
-        yield Plugin(file.stem, str(file), digest), lambda file=file: _load_file(file)
+        # By its name and content, not its place: they are part of a run's identity.
+        yield Plugin(file.stem, file.name, digest), lambda file=file: _load_file(file)
 
 
 def _builtin() -> ModuleType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -457,6 +458,19 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
         assert complaint in record.message and complaint in done.stderr
     lines = (tmp_path / "epochs.txt").read_text().splitlines()
     assert [int(line.split()[1]) for line in lines] == list(range(record.training.epochs))
+
+
+def test_the_plugin_of_the_readme_trains(harness: Command, tmp_path: Path) -> None:
+    """Given by a relative path, and then by another path: one run, whatever the file is called from."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "my_method.py").write_text(block)
+    arguments = ("bench", "--methods", "my_method", "--datasets", "synth", "--budget", "smoke", "--plugin")
+    done = harness(*arguments, "my_method.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| My method" in done.stdout
+    again = harness(*arguments, tmp_path / "my_method.py")
+    assert again.returncode == 0 and "1 there already, 0 to run" in again.stderr
 
 
 def test_bench_on_files_uses_every_benchmark_reader(

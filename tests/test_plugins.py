@@ -105,7 +105,7 @@ def test_a_broken_installed_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_two_methods_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
     other = file(tmp_path, "other", METHOD.format(name="mcnn"))
     host = plugins.load_host([other])
-    with pytest.raises(HarnessError, match=rf"two plugins bring a method named 'mcnn': crowd-harness .* and {other} "):
+    with pytest.raises(HarnessError, match=r"two plugins bring a method named 'mcnn': crowd-harness .* and other\.py "):
         host.method("mcnn")
     assert host.method("csrnet")
 
