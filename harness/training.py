@@ -73,11 +73,11 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
         stage_number = next(number for number, end in enumerate(ends) if progress.epoch < end)
         stage = run.recipe.stages[stage_number]
         if compiled != stage_number:
-            trainer.start(stage, backend.jit_compile())
-            if resumed and stage_number == progress.stage:
+            if resumed:  # the state holds the variables of the stage it was written in
+                trainer.start(run.recipe.stages[progress.stage], backend.jit_compile())
                 state.restore(folder / STATE, trainer)
-            elif resumed:
-                _restore_weights_only(folder / STATE, trainer, run, progress)
+            if not resumed or stage_number != progress.stage:
+                trainer.start(stage, backend.jit_compile())
             resumed, compiled = False, stage_number
         begin = ends[stage_number - 1] if stage_number else 0
         entry = _epoch(trainer, pipeline, stage, length, progress, (begin, ends[stage_number]), report, listeners)
@@ -171,11 +171,3 @@ def _validate(
         weights.save(trainer.network, folder / WEIGHTS, run.method.name, run.options)
     else:
         progress.stale += 1
-
-
-def _restore_weights_only(path: Path, trainer: PointTrainer, run: Run, progress: state.Progress) -> None:
-    """Continues at a stage boundary: the weights of the last stage, the fresh optimiser of the next."""
-    next_stage = run.recipe.stages[progress.stage + 1]
-    trainer.start(run.recipe.stages[progress.stage], backend.jit_compile())
-    state.restore(path, trainer)
-    trainer.start(next_stage, backend.jit_compile())
