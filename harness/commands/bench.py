@@ -55,6 +55,8 @@ def command(**options: Any) -> None:
     from harness.reporting.leaderboard import comparison
 
     console = Console(stderr=True)
+    _check_precision(options["precision"])  # what needs no data is refused before every file is read for its checksum
+    retry = bench.parse_retry(options["retry"])
     host = load(options["plugin_files"])
     cells = bench.plan_cells(
         host,
@@ -65,8 +67,7 @@ def command(**options: Any) -> None:
         options["data_root"],
         **{key: options[key] for key in ("budget", "recipe", "select", "precision", "pretrained")},
     )
-    _check_precision(options["precision"])
-    todo = list(bench.to_run(cells, bench.parse_retry(options["retry"])))
+    todo = list(bench.to_run(cells, retry))
     console.print(f"{len(cells)} cells, {len(cells) - len(todo)} there already, {len(todo)} to run", highlight=False)
     if options["dry_run"]:
         for cell in todo:
