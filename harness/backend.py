@@ -10,8 +10,8 @@ from typing import Any
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def quiet() -> None:
-    """Imports Keras without its backend's start-up chatter; an import that fails still says why."""
+def start() -> None:
+    """Imports Keras without its backend's start-up chatter, ready to use; an import that fails still says why."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # TensorFlow's C++ side writes to descriptor 2 before any of its settings are read.
@@ -24,6 +24,21 @@ def quiet() -> None:
         os.dup2(standard_error, 2)
         os.close(standard_error)
         os.close(silence)
+    _keep_dilations_apart()
+
+
+def _keep_dilations_apart() -> None:
+    """Turns off TensorFlow's constant folding, which breaks networks that see one input through several dilations.
+
+    It gives all of them the padding of one ("padded_shape[0]=680 is not divisible by block_shape[0]=3"), once a network was
+    called with images of two heights (TensorFlow 2.21; tensorflow/tensorflow#26797).
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.optimizer.set_experimental_options({"constant_folding": False})
 
 
 def prepare(seed: int, precision: str = "float32") -> None:
@@ -31,6 +46,7 @@ def prepare(seed: int, precision: str = "float32") -> None:
     import keras
 
     keras.utils.set_random_seed(seed)
+    _keep_dilations_apart()
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.density import render
@@ -15,10 +16,12 @@ class Batch:
     Attributes:
         image: [B, H, W, channels], values 0–255.
         points: float32 [B, P, 4]: x, y, sigma in pixels of the crop, and 1 where the row is a head, 0 where padding.
+        maps: the method's label maps by name, each float32 [B, H, W, 1], cut and mirrored like the image.
     """
 
     image: Any
     points: Any
+    maps: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[Any, Any]:

@@ -74,7 +74,7 @@ def plan_cells(
         folds = range(max(1, benchmark.folds))
         for (method, variant), seed, fold in itertools.product(methods, seeds, folds):
             request = Request(method, benchmark.name, variant, fold, seed, **choices)
-            run = resolve(host, request, mark)
+            run = resolve(host, request, mark, samples)
             cells.append(Cell(run, out / run.name, existing_record(out / run.name)))
     return cells
 

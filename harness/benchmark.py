@@ -66,6 +66,7 @@ class Benchmark:
         index: folder → every `Sample`, in a fixed order, without reading images.
         read_image: (sample, channels 1 or 3) → uint8 [H, W, channels].
         read_points: sample → float64 [N, 2] head points (x, y) in pixels of that image, as annotated.
+        read_perspective: sample → float32 [H, W], pixels a metre at each pixel, for benchmarks that come with such maps.
         folds: number of cross-validation folds, 0 where the benchmark has a test split of its own.
         protocol: everything else that decides how it is evaluated; part of a run's identity, so JSON values only.
         statistics: the published numbers `harness data check` compares with.
@@ -81,6 +82,7 @@ class Benchmark:
     index: Callable[[Path], tuple[Sample, ...]]
     read_image: Callable[[Sample, int], np.ndarray] = _file_image
     read_points: Callable[[Sample], np.ndarray] = _file_points
+    read_perspective: Callable[[Sample], np.ndarray] | None = None
     folds: int = 0
     protocol: Mapping[str, Any] = field(default_factory=dict)
     statistics: Statistics = Statistics()

@@ -37,7 +37,7 @@ def main(path: str) -> int:
     """Runs the cell described in the file `path`; returns the exit status (0 whenever a record was written)."""
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # a chatty library must not speak on the event channel
-    backend.quiet()
+    backend.start()
     _die_with_parent()
 
     def report(kind: str, **what: Any) -> None:
@@ -66,7 +66,7 @@ def execute(spec: CellRequest, report: Any) -> None:
     request = Request(**spec.request)
     benchmark = host.benchmark(request.dataset)
     samples = benchmark.index(benchmark.require(Path(spec.data_root) if spec.data_root else None))
-    run = resolve(host, request, fingerprint(benchmark, samples))
+    run = resolve(host, request, fingerprint(benchmark, samples), samples)
     if run.id != spec.expected_id:
         raise SystemExit(f"{benchmark.name}: its files or the plugin changed since the bench began; start it again")
     started = record_of(host, run, "failed")

@@ -1,7 +1,8 @@
-"""One training example from one image: scale, crop, flip, grey, noise."""
+"""One training example from one image and its label maps: scale, crop, flip, grey, noise."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,27 +18,48 @@ class CropSize:
     width: int
 
 
-def crop_size(recipe: Recipe, image_shape: tuple[int, ...], multiple: int) -> CropSize:
-    """The crop `recipe` takes from an image of `image_shape`, each side a multiple of `multiple` and at least that."""
+@dataclass(frozen=True)
+class Crop:
+    """One training example: image uint8 [h, w, C], heads float32 [M, 3] (x, y, sigma), maps float32 [h, w] by name."""
+
+    image: np.ndarray
+    heads: np.ndarray
+    maps: Mapping[str, np.ndarray]
+
+
+def crop_size(recipe: Recipe, image_shape: tuple[int, ...], multiple: int, generator: np.random.Generator) -> CropSize:
+    """The crop `recipe` takes from an image of `image_shape`, each side a multiple of `multiple` and at least that.
+
+    `generator` draws the share where the recipe has several.
+    """
     if recipe.crop is not None:
         sides = recipe.crop if isinstance(recipe.crop, tuple) else (recipe.crop, recipe.crop)
         return CropSize(*(max(multiple, side // multiple * multiple) for side in sides))
-    height, width = (max(multiple, int(side * recipe.crop_share) // multiple * multiple) for side in image_shape[:2])
+    share = recipe.crop_share
+    if isinstance(share, tuple):
+        share = share[int(generator.integers(len(share)))]
+    height, width = (max(multiple, int(side * share) // multiple * multiple) for side in image_shape[:2])
     return CropSize(height, width)
 
 
 def make_crop(
-    image: np.ndarray, heads: np.ndarray, size: CropSize, recipe: Recipe, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """A random crop and the heads in it.
+    image: np.ndarray,
+    heads: np.ndarray,
+    size: CropSize,
+    recipe: Recipe,
+    generator: np.random.Generator,
+    maps: Mapping[str, np.ndarray] | None = None,
+) -> Crop:
+    """A random crop, the heads in it, and the part of each label map under it.
 
     Args:
         image: uint8 [H, W, C].
         heads: float32 [N, 3]: x, y, sigma in pixels of `image`.
+        maps: float32 [H, W] by name.
 
     Returns:
-        uint8 [size.height, size.width, C], and float32 [M, 3] in pixels of the crop, every head in its frame. An image
-        smaller than the crop is continued to the right and below by its last column and row.
+        A crop of `size`, every head in its frame. An image smaller than the crop is continued to the right and below by
+        its last column and row.
     """
     scale = float(generator.uniform(*recipe.scales)) if recipe.scales[0] != recipe.scales[1] else recipe.scales[0]
     # The window is cut from the source first: only what is used is resized.
@@ -45,7 +67,8 @@ def make_crop(
     window_width = min(image.shape[1], max(1, round(size.width / scale)))
     top = int(generator.integers(0, image.shape[0] - window_height + 1))
     left = int(generator.integers(0, image.shape[1] - window_width + 1))
-    crop = image[top : top + window_height, left : left + window_width]
+    window = np.s_[top : top + window_height, left : left + window_width]
+    crop, labels = image[window], {name: raster[window] for name, raster in (maps or {}).items()}
     moved = heads.astype(np.float32) - np.array([left, top, 0], np.float32)
     inside = (moved[:, 0] >= 0) & (moved[:, 0] < window_width) & (moved[:, 1] >= 0) & (moved[:, 1] < window_height)
     moved = moved[inside]
@@ -55,18 +78,21 @@ def make_crop(
             min(size.width, round(window_width * scale)),
         )
         crop = _resize(crop, max(1, height), max(1, width))
+        labels = {name: _resize(raster[:, :, None], *crop.shape[:2])[:, :, 0] for name, raster in labels.items()}
         factors = np.array([crop.shape[1] / window_width, crop.shape[0] / window_height, scale], np.float32)
         moved = moved * factors
     crop = pad_to(crop, size.height, size.width)
+    labels = {name: pad_to(raster[:, :, None], size.height, size.width)[:, :, 0] for name, raster in labels.items()}
     if generator.random() < recipe.flip:
         crop, moved = flip(crop, moved)
+        labels = {name: raster[:, ::-1] for name, raster in labels.items()}
     if recipe.grey and crop.shape[2] == 3 and generator.random() < recipe.grey:
         luma = crop @ np.array([0.299, 0.587, 0.114], np.float32)
         crop = np.repeat(luma[:, :, None].round().astype(np.uint8), 3, axis=2)
     if recipe.noise and generator.random() < 0.5:
         noisy = crop + generator.normal(0, recipe.noise, crop.shape).astype(np.float32)
         crop = np.clip(noisy, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(crop), moved
+    return Crop(np.ascontiguousarray(crop), moved, labels)
 
 
 def flip(crop: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,8 @@ def render(points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, va
         raise ValueError(f"points: expected shape [P, 2] or [B, P, 2], found {tuple(points.shape)}")
     x, y = points[..., 0], points[..., 1]
     sigma = ops.cast(ops.convert_to_tensor(sigma), "float32") * ops.ones_like(x)
-    frame = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    # A size that is unknown when the step is compiled is an integer tensor, which compares with no float.
+    frame = (x >= 0) & (x < ops.cast(width, "float32")) & (y >= 0) & (y < ops.cast(height, "float32"))
     weight = ops.cast(frame, "float32")
     if valid is not None:
         weight = weight * ops.cast(ops.convert_to_tensor(valid), "float32")

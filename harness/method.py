@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import keras
 
     from harness.batch import Batch
+    from harness.label_maps import LabelMap
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Recipe:
         epochs: passes over the training images.
         images_per_step, crops_per_image: a step sees their product in crops.
         crop: side of the square crops in pixels, (height, width), or None for `crop_share`.
-        crop_share: crops of this share of the image's sides (0.5: a quarter of its area; 1: the whole image). Such crops
-            differ in size from image to image, so `images_per_step` must be 1.
+        crop_share: crops of this share of the image's sides (0.5: a quarter of its area; 1: the whole image), or several
+            shares of which each step draws one. Such crops differ in size, so `images_per_step` must be 1.
         sigma: the rule for the kernels of the density targets.
         density_scale: what the last layer predicts is density × this, and the map is divided by it. A density is of order
             0.001 a cell; with weights of ordinary size a scale of 100 keeps an optimiser's steps small against it.
@@ -67,7 +68,7 @@ class Recipe:
     images_per_step: int = 4
     crops_per_image: int = 1
     crop: int | tuple[int, int] | None = 256
-    crop_share: float = 1.0
+    crop_share: float | tuple[float, ...] = 1.0
     sigma: Sigma = Sigma()
     density_scale: float = 1.0
     scales: tuple[float, float] = (1.0, 1.0)
@@ -114,11 +115,14 @@ class ModelOptions:
         variant: the options of the chosen variant; empty for the method itself.
         pretrained: "none", "imagenet", or the path of a weights file; "none" for methods without a pretrained part.
         density_scale: the network's last layer predicts density × this and must divide by it (see `Recipe`).
+        largest_count: heads in the fullest of the images trained and validated on; 0 where nothing is trained. Losses may
+            use it; `build` must not.
     """
 
     variant: Mapping[str, Any] = field(default_factory=dict)
     pretrained: str = "none"
     density_scale: float = 1.0
+    largest_count: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ class Method:
         variants: the paper's ablation rows by name.
         teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
             Its "density" must not depend on them. Such a network's inputs are a dict: {"image": …, **these}.
+        label_maps: options → rasters by name that the loss finds in `Batch.maps` (a depth for each pixel, say).
     """
 
     name: str
@@ -167,10 +172,15 @@ class Method:
     pretrained: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     teach: Callable[[Batch, ModelOptions], Mapping[str, Any]] | None = None
+    label_maps: Callable[[ModelOptions], Mapping[str, LabelMap]] | None = None
 
     def taught(self, batch: Batch, options: ModelOptions) -> Mapping[str, Any]:
         """The training-only inputs of one step; none for most methods."""
         return self.teach(batch, options) if self.teach else {}
+
+    def maps(self, options: ModelOptions) -> Mapping[str, LabelMap]:
+        """The label maps of one run; none for most methods."""
+        return self.label_maps(options) if self.label_maps else {}
 
     @property
     def side_multiple(self) -> int:

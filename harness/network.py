@@ -15,8 +15,8 @@ from harness.method import Method, ModelOptions, Stage, named_outputs
 class PointTrainer(keras.Model):
     """Trains `network` with the loss of `method`.
 
-    `train(images uint8 [B, h, w, C], points float32 [B, P, 4])` on any backend; the loss is computed in `compute_loss`, which
-    Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
+    `train(images uint8 [B, h, w, C], points float32 [B, P, 4], maps)` on any backend; the loss is computed in `compute_loss`,
+    which Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
     """
 
     def __init__(self, network: keras.Model, method: Method, options: ModelOptions) -> None:
@@ -43,15 +43,15 @@ class PointTrainer(keras.Model):
         # A recompiled model keeps the step that was traced for the last stage unless it is made again.
         self.train_function = None
 
-    def train(self, images: Any, points: Any) -> float:
-        """One step; returns its loss before the step."""
-        return float(self.train_on_batch({"image": images, "points": points}))
+    def train(self, images: Any, points: Any, maps: Mapping[str, Any] | None = None) -> float:
+        """One step; returns its loss before the step. `maps`: the method's label maps, float32 [B, h, w, 1] by name."""
+        return float(self.train_on_batch({"image": images, "points": points, **_prefixed(maps or {})}))
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         image = ops.cast(inputs["image"], "float32")
         if not self._taught:
             return self.network(image, training=training)
-        taught = self._method.taught(Batch(inputs["image"], inputs["points"]), self._options)
+        taught = self._method.taught(_batch(inputs), self._options)
         return self.network({"image": image, **taught}, training=training)
 
     def build(self, _input_shape: Any = None) -> None:
@@ -65,13 +65,25 @@ class PointTrainer(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        terms = self._method.loss(Batch(x["image"], x["points"]), named_outputs(y_pred), self._options)
+        terms = self._method.loss(_batch(x), named_outputs(y_pred), self._options)
         total = ops.convert_to_tensor(0.0, "float32")
         for name, term in terms.items():
             total = total + self._weights_of_terms.get(name, 1.0) * ops.cast(term, "float32")
         for penalty in self.losses:
             total = total + ops.cast(penalty, "float32")
         return total
+
+
+MAP = "map:"
+
+
+def _prefixed(maps: Mapping[str, Any]) -> dict[str, Any]:
+    return {MAP + name: values for name, values in maps.items()}
+
+
+def _batch(inputs: Mapping[str, Any]) -> Batch:
+    maps = {name.removeprefix(MAP): values for name, values in inputs.items() if name.startswith(MAP)}
+    return Batch(inputs["image"], inputs["points"], maps)
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from harness.benchmark import Benchmark, Sample
 from harness.crops import crop_size, make_crop
 from harness.image_store import ImageStore
+from harness.label_maps import LabelMap
 from harness.method import Recipe
 
 SMALLEST_PADDING = 16  # rows; padding to powers of two from here keeps the number of compiled shapes small
@@ -25,6 +27,14 @@ class Waiting:
     """How long training waited for its next batch, in seconds."""
 
     seconds: float = 0.0
+
+
+class Crops(NamedTuple):
+    """One step's input: images uint8 [B, h, w, C], points float32 [B, P, 4] (x, y, sigma, valid), maps float32 [B, h, w, 1]."""
+
+    images: np.ndarray
+    points: np.ndarray
+    maps: Mapping[str, np.ndarray]
 
 
 @dataclass
@@ -41,10 +51,11 @@ class Pipeline:
     recipe: Recipe
     multiple: int
     seed: int
+    label_maps: Mapping[str, LabelMap] = field(default_factory=dict)
     _heads: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def epoch(self, number: int, steps: int, waiting: Waiting | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """`steps` batches: images uint8 [B, h, w, C] and points float32 [B, P, 4] (x, y, sigma, valid)."""
+    def epoch(self, number: int, steps: int, waiting: Waiting | None = None) -> Iterator[Crops]:
+        """`steps` batches."""
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
         per_step = self.recipe.images_per_step
         waiting = waiting or Waiting()
@@ -74,18 +85,26 @@ class Pipeline:
             self._heads[sample.name] = np.column_stack([points, sigma]).astype(np.float32)
         return self._heads[sample.name]
 
-    def _batch(self, epoch: int, step: int, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        crops, heads = [], []
+    def _batch(self, epoch: int, step: int, rows: list[int]) -> Crops:
+        crops = []
         for position, row in enumerate(rows):
             sample = self.samples[row]
             image = self.store.get(sample)
-            size = crop_size(self.recipe, image.shape, self.multiple)
+            heads, shape = self.heads(sample), image.shape[:2]
+            maps = {
+                name: label.read(self.benchmark, sample, heads[:, :2], shape) for name, label in self.label_maps.items()
+            }
+            size = crop_size(
+                self.recipe, shape, self.multiple, np.random.default_rng([self.seed, epoch, step, position])
+            )
             for number in range(self.recipe.crops_per_image):
                 generator = np.random.default_rng([self.seed, epoch, step, position, number])
-                crop, inside = make_crop(image, self.heads(sample), size, self.recipe, generator)
-                crops.append(crop)
-                heads.append(inside)
-        return np.stack(crops), padded(heads)
+                crops.append(make_crop(image, heads, size, self.recipe, generator, maps))
+        return Crops(
+            np.stack([crop.image for crop in crops]),
+            padded([crop.heads for crop in crops]),
+            {name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in self.label_maps},
+        )
 
 
 def padded(heads: list[np.ndarray]) -> np.ndarray:

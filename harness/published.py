@@ -1,9 +1,10 @@
 """The papers' own numbers, gathered from the plugins.
 
 A file is YAML: `paper`, and `tables`, each with `table` (which table of which paper) and `rows` of `method`, `dataset` and any
-of the metrics `mae`, `rmse` (what papers print as MSE), `nae`; `scenes` maps scenes to MAE ("average" to the printed average);
-`game` lists GAME(0) and up. `method` is a method's name here (with its variant in brackets) where it has one, else as the paper
-prints it. Values are copied as printed and never corrected.
+of the metrics `mae`, `rmse` (what papers print as MSE), `nae`, `megabytes` (of weights), `seconds` (an image); `scenes` maps
+scenes to MAE ("average" to the printed average), `categories` maps categories of images to metrics; `game` lists GAME(0) and
+up. `method` is a method's name here (with its variant in brackets) where it has one, else as the paper prints it. Values are
+copied as printed and never corrected.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.plugins import Host
 
-METRICS = ("mae", "rmse", "nae")
+METRICS = ("mae", "rmse", "nae", "megabytes", "seconds")
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,23 @@ class PublishedValue:
     metric: str
     value: float
     scene: str = ""
+    category: str = ""
 
 
-class _Row(BaseModel):
+class _Metrics(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    method: str
-    dataset: str
     mae: float | None = None
     rmse: float | None = None
     nae: float | None = None
+    megabytes: float | None = None
+    seconds: float | None = None
+
+
+class _Row(_Metrics):
+    method: str
+    dataset: str
     scenes: dict[str, float] = {}
+    categories: dict[str, _Metrics] = {}
     game: list[float] = []
 
 
@@ -74,10 +82,11 @@ def read(path: Path) -> list[PublishedValue]:
 
 
 def _values(paper: str, table: str, row: _Row) -> list[PublishedValue]:
-    whole = [
-        PublishedValue(paper, table, row.method, row.dataset, metric, value)
+    categories = [
+        PublishedValue(paper, table, row.method, row.dataset, metric, value, category=category)
+        for category, metrics in {"": row, **row.categories}.items()
         for metric in METRICS
-        if (value := getattr(row, metric)) is not None
+        if (value := getattr(metrics, metric)) is not None
     ]
     scenes = [
         PublishedValue(paper, table, row.method, row.dataset, "mae", value, scene)
@@ -86,7 +95,7 @@ def _values(paper: str, table: str, row: _Row) -> list[PublishedValue]:
     game = [
         PublishedValue(paper, table, row.method, row.dataset, f"game{n}", value) for n, value in enumerate(row.game)
     ]
-    return whole + scenes + game
+    return categories + scenes + game
 
 
 def gather(host: Host) -> list[PublishedValue]:

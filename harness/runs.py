@@ -67,8 +67,12 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def resolve(host: Host, request: Request, fingerprint: str) -> Run:
-    """The run that `request` asks for on data of `fingerprint`; raises `HarnessError` on unknown names."""
+def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sample, ...] = ()) -> Run:
+    """The run that `request` asks for on `samples`, data of `fingerprint`.
+
+    Raises:
+        HarnessError: unknown names, or a file that the method needs beside the images is not there.
+    """
     method = host.method(request.method)
     benchmark = host.benchmark(request.dataset)
     if request.variant and request.variant not in method.variants:
@@ -100,6 +104,10 @@ def resolve(host: Host, request: Request, fingerprint: str) -> Run:
         "precision": request.precision,
         "pretrained": pretrained_identity,
     }
+    trained = tuple(sample for sample in samples if sample.split != "test")
+    maps = {name: label.fingerprint(benchmark, trained) for name, label in method.maps(options).items()}
+    if maps:
+        identity["label_maps"] = maps
     # Through JSON once: a tuple and the list it is read back as must give one id.
     return Run(request, method, benchmark, recipe, budget, options, json.loads(json.dumps(identity)))
 

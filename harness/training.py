@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,9 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
     """
     backend.prepare(run.request.seed, run.request.precision)
     network = run.method.build(run.options)
-    trainer = PointTrainer(network, run.method, run.options)
-    pipeline = Pipeline(run.benchmark, split.train, store, run.recipe, run.method.side_multiple, run.request.seed)
+    trainer = PointTrainer(network, run.method, replace(run.options, largest_count=_largest_count(run, split)))
+    maps = run.method.maps(run.options)
+    pipeline = Pipeline(run.benchmark, split.train, store, run.recipe, run.method.side_multiple, run.request.seed, maps)
     length = plan(run.recipe, run.budget, len(split.train))
     ends = stage_ends(run.recipe.stages, length.epochs)
     progress = state.read_progress(folder / STATE) or state.Progress()
@@ -96,6 +97,11 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
     return Trained(network, progress, length)
 
 
+def _largest_count(run: Run, split: Split) -> float:
+    """Heads in the fullest image of training and validation; what is tested on stays unknown."""
+    return float(max(len(run.benchmark.read_points(sample)) for sample in (*split.train, *split.val)))
+
+
 def _given_up(run: Run, progress: state.Progress) -> bool:
     """Whether early stopping ends the run here; a resumed run must find so too."""
     return bool(run.recipe.patience) and progress.stale >= run.recipe.patience
@@ -117,11 +123,11 @@ def _epoch(
     stage_steps = (span[1] - span[0]) * steps
     if listeners:
         listeners.on_epoch_begin(progress.epoch)
-    for number, (images, points) in enumerate(pipeline.epoch(progress.epoch, steps, waiting)):
+    for number, crops in enumerate(pipeline.epoch(progress.epoch, steps, waiting)):
         step = (progress.epoch - span[0]) * steps + number
         rate = learning_rate(stage, step, stage_steps, progress.epoch - span[0])
         trainer.optimizer.learning_rate = rate
-        loss = trainer.train(images, points)
+        loss = trainer.train(*crops)
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the loss became {loss} at epoch {progress.epoch + 1}, step {number + 1} (stage {stage.name}, "

@@ -7,7 +7,7 @@ import pytest
 
 from harness.batch import Batch
 from harness.losses import euclidean_density
-from harness.method import COMMON, ModelOptions, Stage, inference_network
+from harness.method import COMMON, Method, ModelOptions, Stage, inference_network
 from harness.plugins import load_host
 
 pytestmark = pytest.mark.backend
@@ -22,6 +22,12 @@ def make_batch(channels: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
     points[..., 2] = 4.0
     points[1, 5:, 3] = 0
     return images, points
+
+
+def make_maps(method: Method, images: np.ndarray) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    names = method.maps(ModelOptions())
+    return {name: generator.uniform(0, 1, (*images.shape[:3], 1)).astype(np.float32) for name in names}
 
 
 def test_euclidean_loss_by_hand() -> None:
@@ -79,7 +85,7 @@ def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None
     trainer = PointTrainer(network, method, options)
     trainer.start(Stage(learning_rate=1e-4), backend.jit_compile())
     before = [np.array(weight) for weight in network.get_weights()]
-    losses = [trainer.train(images, points) for _ in range(4)]
+    losses = [trainer.train(images, points, make_maps(method, images)) for _ in range(4)]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     changed = [bool((old != new).any()) for old, new in zip(before, network.get_weights(), strict=True)]
     still = [weight.path for weight, moved in zip(network.weights, changed, strict=True) if not moved]

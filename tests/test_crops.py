@@ -28,7 +28,8 @@ def test_heads_stay_on_their_pixels(seed: int, flipping: bool) -> None:
     points = np.floor(generator.uniform(0, [width, height], (30, 2))) + 0.5
     image, heads = marked(height, width, points)
     recipe = replace(PLAIN, flip=float(flipping))
-    crop, moved = make_crop(image, heads, CropSize(32, 48), recipe, generator)
+    made = make_crop(image, heads, CropSize(32, 48), recipe, generator)
+    crop, moved = made.image, made.heads
     assert crop.shape == (32, 48, 1)
     own = crop[: min(32, height), :, 0]
     if not flipping:  # padding repeats the last column and row, bright ones too
@@ -60,7 +61,8 @@ def test_scaling_moves_heads_and_their_sigma(scale: float) -> None:
     heads = np.array([[20.0, 32.0, 3.0]], np.float32)
     recipe = replace(PLAIN, scales=(scale, scale))
     size = CropSize(int(64 * scale), int(64 * scale))
-    crop, moved = make_crop(image, heads, size, recipe, np.random.default_rng(0))
+    made = make_crop(image, heads, size, recipe, np.random.default_rng(0))
+    crop, moved = made.image, made.heads
     np.testing.assert_allclose(moved, [[20 * scale, 32 * scale, 3 * scale]])
     rows, columns = np.nonzero(crop[:, :, 0] > 127)
     assert columns.mean() + 0.5 == pytest.approx(20 * scale, abs=0.6)
@@ -70,13 +72,13 @@ def test_scaling_moves_heads_and_their_sigma(scale: float) -> None:
 def test_grey_and_noise() -> None:
     image = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
     heads = np.zeros((0, 3), np.float32)
-    grey, _ = make_crop(image, heads, CropSize(32, 32), replace(PLAIN, grey=1.0), np.random.default_rng(1))
+    grey = make_crop(image, heads, CropSize(32, 32), replace(PLAIN, grey=1.0), np.random.default_rng(1)).image
     assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 1] == grey[..., 2]).all()
     noisy = [
-        make_crop(image, heads, CropSize(32, 32), replace(PLAIN, noise=9.0), np.random.default_rng(seed))[0]
+        make_crop(image, heads, CropSize(32, 32), replace(PLAIN, noise=9.0), np.random.default_rng(seed)).image
         for seed in range(20)
     ]
-    plain = [make_crop(image, heads, CropSize(32, 32), PLAIN, np.random.default_rng(seed))[0] for seed in range(20)]
+    plain = [make_crop(image, heads, CropSize(32, 32), PLAIN, np.random.default_rng(seed)).image for seed in range(20)]
     changed = sum(bool((a != b).any()) for a, b in zip(noisy, plain, strict=True))
     assert 3 < changed < 17  # with probability one half
 
@@ -92,7 +94,7 @@ def test_grey_and_noise() -> None:
     ],
 )
 def test_crop_sizes_fit_the_network(recipe: Recipe, multiple: int, expected: tuple[int, int]) -> None:
-    size = crop_size(recipe, (100, 151, 3), multiple)
+    size = crop_size(recipe, (100, 151, 3), multiple, np.random.default_rng(0))
     assert (size.height, size.width) == expected
 
 

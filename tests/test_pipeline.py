@@ -24,7 +24,8 @@ def pipeline(recipe: Recipe = RECIPE, seed: int = 0, channels: int = 3) -> Pipel
 
 
 def test_contract() -> None:
-    for images, points in pipeline().epoch(0, 3):
+    for images, points, maps in pipeline().epoch(0, 3):
+        assert maps == {}
         assert images.shape == (4, 64, 64, 3) and images.dtype == np.uint8
         batch, rows, columns = points.shape
         assert (batch, columns) == (4, 4) and points.dtype == np.float32
@@ -42,7 +43,7 @@ def test_an_epoch_has_exactly_its_steps(steps: int) -> None:
 
 def test_the_same_seed_gives_the_same_batches_and_others_others() -> None:
     first, second = list(pipeline().epoch(3, 4)), list(pipeline().epoch(3, 4))
-    for (image, points), (same_image, same_points) in zip(first, second, strict=True):
+    for (image, points, _), (same_image, same_points, _) in zip(first, second, strict=True):
         np.testing.assert_array_equal(image, same_image)
         np.testing.assert_array_equal(points, same_points)
     assert not np.array_equal(first[0][0], next(iter(pipeline(seed=1).epoch(3, 4)))[0])
@@ -72,8 +73,30 @@ def test_an_unreadable_image_stops_the_epoch_with_its_name(tmp_path: Path) -> No
 
 def test_crops_by_share_follow_the_image() -> None:
     recipe = replace(RECIPE, crop=None, crop_share=0.5, images_per_step=1, crops_per_image=3)
-    images, points = next(pipeline(recipe).epoch(0, 1))
+    images, points, _ = next(pipeline(recipe).epoch(0, 1))
     assert images.shape == (3, 96, 128, 3) and len(points) == 3
+
+
+def test_each_step_draws_one_of_several_shares() -> None:
+    recipe = replace(RECIPE, crop=None, crop_share=(0.25, 0.25, 0.25, 1.0), images_per_step=1)
+    shapes = [images.shape[1:3] for images, _, _ in pipeline(recipe).epoch(0, 80)]
+    assert set(shapes) == {(48, 64), (192, 256)}
+    assert 45 <= shapes.count((48, 64)) <= 75  # of 80, three in four
+
+
+def test_label_maps_travel_with_their_pixels() -> None:
+    """A map that is a copy of the image's red channel is still that after cropping, scaling, padding and mirroring."""
+    from harness.label_maps import LabelMap
+
+    red = LabelMap(
+        "red", lambda benchmark, sample, points, shape: benchmark.read_image(sample, 3)[:, :, 0].astype("f4")
+    )
+    samples = SYNTH.index(Path())[:4]
+    recipe = replace(RECIPE, crop=208, scales=(0.8, 1.2))  # higher than the scenes
+    made = Pipeline(SYNTH, samples, ImageStore(SYNTH, 3), recipe, 8, 0, {"red": red})
+    for images, _, maps in made.epoch(0, 4):
+        assert maps["red"].shape == (4, 208, 208, 1) and maps["red"].dtype == np.float32
+        np.testing.assert_allclose(maps["red"][..., 0], images[..., 0], atol=1.01)  # one grey value of rounding
 
 
 def test_waiting_is_measured() -> None:

@@ -23,6 +23,26 @@ class Pooling:
         return image[..., :1].reshape(1, height // s, s, width // s, s, 1).mean(axis=(2, 4)) / 1000
 
 
+@pytest.mark.backend
+def test_networks_of_several_dilations_take_images_of_any_height() -> None:
+    """TensorFlow's constant folding used to mix up the paddings of parallel dilations from the second height on."""
+    import keras
+
+    from harness import backend
+
+    backend.start()
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Concatenate()(
+        [keras.layers.Conv2D(2, 3, padding="same", dilation_rate=rate)(x) for rate in (1, 2, 3, 4)]
+    )
+    network = keras.Model(image, keras.layers.Conv2D(1, 1)(keras.layers.MaxPooling2D()(x)))
+    for height in (64, 56, 50, 64, 34):
+        picture = np.random.default_rng(height).integers(0, 255, (height, 96, 1), np.uint8)
+        expected = keras.ops.convert_to_numpy(network(picture[None].astype(np.float32)))[0, :, :, 0]
+        np.testing.assert_allclose(predict_density(network, picture, 2, 2, 16), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (64, 96), (65, 97), (31, 200)])
 @pytest.mark.parametrize(("stride", "multiple"), [(4, 4), (8, 8), (8, 32)])
 def test_the_map_covers_the_frame_and_no_more(shape: tuple[int, int], stride: int, multiple: int) -> None:

@@ -131,7 +131,7 @@ def _check_pretrained(todo: list[Any]) -> None:
     if sources:
         from harness import backend
 
-        backend.quiet()
+        backend.start()
         from harness import vgg16
 
         for source in sorted(sources):

@@ -68,7 +68,7 @@ def command(
 def _network(host: Any, method: Any, weights: Path) -> Any:
     from harness import backend
 
-    backend.quiet()
+    backend.start()
     from harness.method import inference_network
     from harness.weights import load_network
 

@@ -74,7 +74,7 @@ def command(
 def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path, memory: float) -> dict[str, Any]:
     from harness import backend
 
-    backend.quiet()
+    backend.start()
     from rich.console import Console
     from rich.progress import track
 

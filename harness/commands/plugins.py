@@ -73,9 +73,9 @@ def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]
         click.echo(f"  {name}[{key}]".ljust(32) + variant_shown["description"])
     click.echo("\npublished" if shown["published"] else "\npublished: nothing")
     for value in shown["published"]:
-        place = f"{value['dataset']} {value['scene']}".strip()
+        place = f"{value['dataset']} {value['scene']}{value['category']}".strip()
         click.echo(
-            f"  {place:<20} {value['metric'].upper():<6} {value['value']:<8g} {value['method']}: {value['table']}"
+            f"  {place:<24} {value['metric'].upper():<9} {value['value']:<8g} {value['method']}: {value['table']}"
         )
 
 
@@ -88,7 +88,7 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
 
     if variant and variant not in method.variants:
         raise unknown_name(f"variant of {method.name}", variant, method.variants)
-    backend.quiet()
+    backend.start()
     from harness.outcome import model_size
 
     options = ModelOptions(variant=dict(method.variants[variant].options) if variant else {})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
@@ -15,27 +16,46 @@ BACKEND_FILTERS = (512, 512, 512, 256, 128, 64)
 def build(options: ModelOptions) -> keras.Model:
     """float32 [B, H, W, 3] RGB values 0–255 → density map [B, H/8, W/8, 1]. 16,263,489 parameters."""
     import keras
-    from keras import layers
 
     from harness import vgg16
 
     image = keras.Input((None, None, 3), name="image")
-    x = vgg16.normalize(image)
-    x = vgg16.blocks(x, last="block4_conv3", he_start=options.pretrained == "none")
+    x = vgg16.blocks(vgg16.normalize(image), last="block4_conv3", he_start=options.pretrained == "none")
+    names = [f"dilated_conv{number}" for number in range(1, 7)]
+    x = dilated(x, zip(names, BACKEND_FILTERS, strict=True), options)
+    network = keras.Model(image, density(last(x, "output"), options), name="csrnet")
+    vgg16.load_pretrained(network, options.pretrained)
+    return network
+
+
+def dilated(x: Any, names_and_filters: Iterable[tuple[str, int]], options: ModelOptions) -> Any:
+    """3×3 convolutions of dilation 2, each with ReLU, of the given names and numbers of filters."""
+    import keras
+
     # The paper's N(0, 0.01) needs pretrained features in front of it: from scratch the signal dies in six such layers.
     start = "he_normal" if options.pretrained == "none" else keras.initializers.RandomNormal(stddev=0.01)
-    for number, filters in enumerate(BACKEND_FILTERS, 1):
-        x = layers.Conv2D(
+    for name, filters in names_and_filters:
+        x = keras.layers.Conv2D(
             filters,
             3,
             padding="same",
             dilation_rate=2,
             activation="relu",
             kernel_initializer=start,
-            name=f"dilated_conv{number}",
+            name=name,
         )(x)
-    x = layers.Conv2D(1, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01), name="output")(x)
-    density = layers.Rescaling(1 / options.density_scale, dtype="float32", name="density")(x)
-    network = keras.Model(image, density, name="csrnet")
-    vgg16.load_pretrained(network, options.pretrained)
-    return network
+    return x
+
+
+def last(x: Any, name: str) -> Any:
+    """The 1×1 convolution to one map."""
+    import keras
+
+    return keras.layers.Conv2D(1, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01), name=name)(x)
+
+
+def density(scaled: Any, options: ModelOptions) -> Any:
+    """The density map, float32, from the map the last layer predicts."""
+    import keras
+
+    return keras.layers.Rescaling(1 / options.density_scale, dtype="float32", name="density")(scaled)

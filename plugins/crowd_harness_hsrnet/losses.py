@@ -6,6 +6,8 @@ from typing import Any
 
 from keras import ops
 
+from harness.resizing import enlarge
+
 POOLS = (1, 2, 4, 8, 16)
 
 
@@ -23,12 +25,10 @@ def consistency_targets(target: Any) -> Any:
     Returns:
         [B, H, W, 5].
     """
-    shape = ops.shape(target)
-    size = (shape[1], shape[2])
     levels = [target]
     for pool in POOLS[1:]:
         pooled = ops.average_pool(target, pool, strides=pool)
-        levels.append(ops.image.resize(pooled, size, interpolation="bilinear"))
+        levels.append(enlarge(pooled, pool))
     return ops.concatenate(levels, axis=-1)
 
 

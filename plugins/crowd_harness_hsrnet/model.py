@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from harness import vgg16
+from harness.resizing import Enlarge
 
 if TYPE_CHECKING:
     from harness import ModelOptions
@@ -46,7 +47,7 @@ def build(options: ModelOptions) -> keras.Model:
 def _baseline(features: Any, options: ModelOptions) -> Any:
     """Table 5, first row: a 1×1 convolution behind the backbone, enlarged to full size."""
     x = layers.Conv2D(1, 1, kernel_initializer=GAUSSIAN, name="output")(features)
-    x = layers.UpSampling2D(16, interpolation="bilinear", name="enlarge")(x)
+    x = Enlarge(16, name="enlarge")(x)
     return layers.Rescaling(1 / options.density_scale, dtype="float32", name="density")(x)
 
 

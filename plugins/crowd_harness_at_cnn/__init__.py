@@ -1,0 +1,157 @@
+"""AT-CNN (Zhao et al., CVPR 2019) as a harness plugin: `at_cfcn` on a light network, `at_csrnet` on CSRNet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
+from harness.head_spacing import Sigma
+
+if TYPE_CHECKING:
+    from harness.label_maps import LabelMap
+
+UNIT = 640.0  # pixels; densities and counts are trained on as heads a so large area, of order one in a crowd
+DENSITY, DEPTH, SEGMENT, COUNT = 1.0, 0.6, 0.04, 1.0  # λ of Eq. 5 (section 5.4)
+
+
+def build_cfcn(options: ModelOptions) -> Any:
+    """AT-CFCN; see `model.build_cfcn`."""
+    from crowd_harness_at_cnn import model
+
+    return model.build_cfcn(options)
+
+
+def build_csrnet(options: ModelOptions) -> Any:
+    """AT-CSRNet; see `model.build_csrnet`."""
+    from crowd_harness_at_cnn import model
+
+    return model.build_csrnet(options)
+
+
+def label_maps(options: ModelOptions) -> dict[str, LabelMap]:
+    """The depth of every pixel, where the depth task is trained; the variant names its provider."""
+    from harness.depth import provider
+
+    if "depth" not in options.variant.get("tasks", ("depth",)):
+        return {}
+    return {"depth": provider(options.variant.get("depth", "head_spacing"))}
+
+
+def _loss(batch: Any, outputs: Any, stride: int) -> dict[str, Any]:
+    """The terms of Eq. 5 times their λ; those of absent tasks are left out."""
+    from keras import ops
+
+    from crowd_harness_at_cnn import losses
+    from harness.targets import crowd_mask, distilled_depth
+
+    unit = UNIT / stride**2
+    density = batch.density(stride)
+    mask = crowd_mask(density, stride)
+    terms = {"density": DENSITY * losses.squared(unit * outputs["density"], unit * density)}
+    if "segment" in outputs:
+        terms["segment"] = SEGMENT * losses.cross_entropy(outputs["segment"], mask)
+    if "depth" in outputs:
+        depth = distilled_depth(batch.maps["depth"], mask, stride)
+        terms["depth"] = DEPTH * losses.squared(outputs["depth"], depth)
+    if "count" in outputs:
+        height, width = batch.size
+        area = ops.cast(height * width, "float32")
+        terms["count"] = COUNT * losses.squared(outputs["count"], batch.counts() * (UNIT / area))
+    return terms
+
+
+def loss_cfcn(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    """Eq. 5 at the image's own size."""
+    return _loss(batch, outputs, METHOD_CFCN.stride)
+
+
+def loss_csrnet(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    """Eq. 5 at 1/8."""
+    return _loss(batch, outputs, METHOD_CSRNET.stride)
+
+
+BASE = ("block*", "encoder_*", "dilated_*", "density_*", "output")
+AUXILIARY = ("segment_*", "depth_*", "count_*")
+# The three stages of section 3.3: the base network, the decoders of the other tasks, everything.
+SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e-3, "options": {"momentum": 0.9, "weight_decay": 5e-4}}
+PAPER = Recipe(
+    name="paper",
+    epochs=300,
+    images_per_step=8,
+    crops_per_image=1,
+    crop=224,
+    sigma=Sigma(pixels=4.0),
+    density_scale=10.0,
+    stages=(
+        Stage("base", share=1 / 3, **SGD, trains=BASE, loss_weights={"segment": 0.0, "depth": 0.0, "count": 0.0}),
+        Stage("auxiliary", share=1 / 6, **SGD, trains=AUXILIARY, loss_weights={"density": 0.0}),
+        Stage("joint", share=1 / 2, **SGD, decay="step", decay_factor=0.1, decay_epochs=50),
+    ),
+)
+
+PROVIDERS = {
+    "depth_files": Variant({"depth": "files"}, "depth from NAME.depth.npy or 16-bit NAME.depth.png beside each image"),
+    "depth_perspective": Variant({"depth": "perspective"}, "depth from the dataset's own perspective maps"),
+}
+
+
+def _ablations(tables: str) -> dict[str, Variant]:
+    """The rows of Tables 2 and 3: which tasks are trained beside the density."""
+    short = {"de": "depth", "se": "segment", "ct": "count"}
+    rows = ("de", "se", "ct", "de+se", "de+ct", "se+ct")
+    return {
+        "base": Variant({"tasks": ()}, f"{tables}: the base network alone"),
+        **{
+            row: Variant(
+                {"tasks": tuple(short[task] for task in row.split("+"))},
+                f"{tables}: with {' and '.join(short[task] for task in row.split('+'))} alone",
+            )
+            for row in rows
+        },
+        **PROVIDERS,
+    }
+
+
+CITATION = "Zhao et al., Leveraging Heterogeneous Auxiliary Tasks to Assist Crowd Counting, CVPR 2019"
+
+METHOD_CFCN = Method(
+    name="at_cfcn",
+    title="AT-CFCN",
+    citation=CITATION,
+    build=build_cfcn,
+    loss=loss_cfcn,
+    recipe=replace(PAPER, crop=160, density_scale=UNIT),
+    stride=1,
+    multiple_of=4,
+    channels=3,
+    margin=48,
+    variants=_ablations("Tables 2 and 3"),
+    label_maps=label_maps,
+)
+
+METHOD_CSRNET = Method(
+    name="at_csrnet",
+    title="AT-CSRNet",
+    citation=CITATION,
+    build=build_csrnet,
+    loss=loss_csrnet,
+    recipe=PAPER,
+    stride=8,
+    channels=3,
+    margin=152,
+    pretrained="vgg16",
+    variants=_ablations("Table 2"),
+    label_maps=label_maps,
+)
+
+
+@hookimpl
+def harness_methods() -> list[Method]:
+    return [METHOD_CFCN, METHOD_CSRNET]
+
+
+@hookimpl
+def harness_published() -> list[Path]:
+    return [Path(__file__).with_name("published.yaml")]

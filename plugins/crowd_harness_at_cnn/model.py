@@ -1,0 +1,106 @@
+"""AT-CNN: an encoder, a decoder for density, and in training three more for crowd, depth and count (Fig. 2, Table 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import keras
+from crowd_harness_csrnet import model as csrnet
+from keras import layers
+
+from harness import vgg16
+from harness.resizing import Enlarge, GridPooling
+
+if TYPE_CHECKING:
+    from harness import ModelOptions
+
+TASKS = ("depth", "segment", "count")
+GRID = 7  # cells a side that features are pooled to for the count: the paper's N×N kernel fits one crop size alone
+ENCODED, DECODED = (512, 512, 512), (256, 128, 64)  # dilated filters of CSRNet before and behind the fork
+
+
+def build_csrnet(options: ModelOptions) -> keras.Model:
+    """AT-CSRNet: float32 [B, H, W, 3] RGB values 0–255, H and W multiples of 8 → see `_fork`, maps at 1/8.
+
+    The layers that predict density are CSRNet's, 16,263,489 parameters.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    x = vgg16.blocks(vgg16.normalize(image), last="block4_conv3", he_start=options.pretrained == "none")
+    names = [f"dilated_conv{number}" for number in range(1, 7)]
+    features = csrnet.dilated(x, zip(names[:3], ENCODED, strict=True), options)
+
+    def decode(task: str) -> Any:
+        own = names[3:] if task == "density" else [f"{task}_conv{number}" for number in (1, 2, 3)]
+        x = csrnet.dilated(features, zip(own, DECODED, strict=True), options)
+        return csrnet.last(x, "output" if task == "density" else f"{task}_output")
+
+    def count() -> Any:
+        x = layers.Conv2D(512, GRID, activation="relu", kernel_initializer="he_normal", name="count_conv1")(
+            GridPooling(GRID, name="count_pool")(features)
+        )
+        x = layers.Dropout(0.5, name="count_dropout")(x)
+        for number, filters in enumerate((256, 128, 64), 2):
+            x = _convolve(x, filters, 1, f"count_conv{number}")
+        return x
+
+    network = _fork(image, decode, count, options, "at_csrnet")
+    vgg16.load_pretrained(network, options.pretrained)
+    return network
+
+
+def build_cfcn(options: ModelOptions) -> keras.Model:
+    """AT-CFCN: float32 [B, H, W, 3] RGB values 0–255, H and W multiples of 4 → see `_fork`, maps of the image's size."""
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Rescaling(1 / 64.0, -110.0 / 64.0, name="centred")(image)
+    x = _convolve(x, 32, 7, "encoder_conv1", strides=2)
+    x = _convolve(x, 64, 7, "encoder_conv2", strides=2)
+    features = _convolve(x, 128, 5, "encoder_conv3")
+
+    def decode(task: str) -> Any:
+        # The fixed bilinear "deconvolutions" mix no channels: a 1×1 convolution before each does.
+        x = _convolve(features, 64, 5, f"{task}_conv1")
+        x = Enlarge(2, name=f"{task}_enlarge1")(_convolve(x, 32, 1, f"{task}_conv2"))
+        return Enlarge(2, name=f"{task}_enlarge2")(csrnet.last(x, f"{task}_output"))
+
+    def count() -> Any:
+        x = layers.Conv2D(64, GRID, activation="relu", kernel_initializer="he_normal", name="count_conv1")(
+            GridPooling(GRID, name="count_pool")(features)
+        )
+        return _convolve(x, 32, 1, "count_conv2")
+
+    return _fork(image, decode, count, options, "at_cfcn")
+
+
+def _fork(
+    image: Any, decode: Callable[[str], Any], count: Callable[[], Any], options: ModelOptions, name: str
+) -> keras.Model:
+    """The decoders of the chosen tasks. A dict of
+
+    "density" [B, h, w, 1];
+    "depth" [B, h, w, 1]: distilled depth, 0–1;
+    "segment" [B, h, w, 1]: logits of the crowd;
+    "count" [B]: heads a `UNIT` of pixels, averaged over the crop.
+
+    All but the density are trained alone and absent from the inference network.
+    """
+    tasks = options.variant.get("tasks", TASKS)
+    outputs = {"density": csrnet.density(decode("density"), options)}
+    for task in ("depth", "segment"):
+        if task in tasks:
+            outputs[task] = layers.Activation("linear", dtype="float32", name=task)(decode(task))
+    if "count" in tasks:
+        outputs["count"] = layers.Reshape((), dtype="float32", name="count")(csrnet.last(count(), "count_output"))
+    return keras.Model(image, outputs, name=name)
+
+
+def _convolve(x: Any, filters: int, size: int, name: str, strides: int = 1) -> Any:
+    return layers.Conv2D(
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        activation="relu",
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)

@@ -1,0 +1,215 @@
+"""AT-CNN: sizes, targets and losses by NumPy, what each variant trains, the three stages."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from crowd_harness_at_cnn import METHOD_CFCN, METHOD_CSRNET, UNIT
+
+from harness.batch import Batch
+from harness.method import Method, ModelOptions, inference_network
+
+pytestmark = pytest.mark.backend
+METHODS = {method.name: method for method in (METHOD_CFCN, METHOD_CSRNET)}
+
+
+def to_numpy(value: object) -> np.ndarray:
+    from keras import ops
+
+    return ops.convert_to_numpy(value)
+
+
+def options_of(method: Method, variant: str) -> ModelOptions:
+    return ModelOptions(variant=method.variants[variant].options if variant else {}, density_scale=100.0)
+
+
+def count(network: Any, prefix: str) -> int:
+    layers = [layer for layer in network.layers if layer.name.startswith(prefix)]
+    return sum(math.prod(weight.shape) for layer in layers for weight in layer.trainable_weights)
+
+
+def convolutions(*shapes: tuple[int, int, int]) -> int:
+    return sum(a * b * area + b for a, b, area in shapes)
+
+
+def test_what_predicts_is_csrnet_weight_for_weight() -> None:
+    from crowd_harness_csrnet import METHOD as CSRNET
+
+    theirs, ours = CSRNET.build(ModelOptions()), METHOD_CSRNET.build(ModelOptions())
+    inference = inference_network(ours)
+    assert inference.count_params() == 16_263_489
+    shapes = [{weight.path: tuple(weight.shape) for weight in each.weights} for each in (theirs, inference)]
+    assert shapes[0] == shapes[1]
+    inference.set_weights(theirs.get_weights())
+    image = np.random.default_rng(0).uniform(0, 255, (1, 40, 56, 3)).astype(np.float32)
+    np.testing.assert_allclose(to_numpy(inference(image)), to_numpy(theirs(image)), atol=1e-7)
+
+
+def test_parameters_of_the_light_network() -> None:
+    network = METHOD_CFCN.build(ModelOptions())
+    decoder = convolutions((128, 64, 25), (64, 32, 1), (32, 1, 1))
+    assert count(network, "encoder") == convolutions((3, 32, 49), (32, 64, 49), (64, 128, 25))
+    for task in ("density", "depth", "segment"):
+        assert count(network, task) == decoder
+    assert count(network, "count") == convolutions((128, 64, 49), (64, 32, 1), (32, 1, 1))
+
+
+def test_parameters_of_the_auxiliary_decoders_on_csrnet() -> None:
+    network = METHOD_CSRNET.build(ModelOptions())
+    for task in ("depth", "segment"):
+        assert count(network, task) == convolutions((512, 256, 9), (256, 128, 9), (128, 64, 9), (64, 1, 1))
+    assert count(network, "count") == convolutions(
+        (512, 512, 49), (512, 256, 1), (256, 128, 1), (128, 64, 1), (64, 1, 1)
+    )
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_variant_predicts_with_the_base_network(method: Method) -> None:
+    base = inference_network(method.build(options_of(method, "base")))
+    shapes = [(weight.path, tuple(weight.shape)) for weight in base.weights]
+    for variant in ("", *method.variants):
+        network = method.build(options_of(method, variant))
+        inference = inference_network(network)
+        assert [(weight.path, tuple(weight.shape)) for weight in inference.weights] == shapes
+        assert (len(network.weights) == len(inference.weights)) == (variant == "base")
+
+
+def test_the_enlarging_is_bilinear_and_fixed() -> None:
+    from keras import ops
+
+    layer = METHOD_CFCN.build(ModelOptions()).get_layer("density_enlarge1")
+    assert not layer.weights
+    ramp = np.arange(6, dtype=np.float32)[None, None, :, None] * np.ones((1, 3, 1, 32), np.float32)
+    found = to_numpy(layer(ops.convert_to_tensor(ramp)))
+    assert found.shape == (1, 6, 12, 32)
+    np.testing.assert_allclose(found[0, 2, 1:-1, 7], (np.arange(1, 11) + 0.5) / 2 - 0.5, atol=1e-5)
+
+
+def make_batch(side: int = 64) -> Batch:
+    from keras import ops
+
+    generator = np.random.default_rng(0)
+    points = np.ones((2, 16, 4), np.float32)
+    points[..., :2] = generator.uniform(0, side, (2, 16, 2))
+    points[..., 2], points[1, 3:, 3] = 4.0, 0.0
+    images = generator.uniform(0, 255, (2, side, side, 3)).astype(np.float32)
+    depth = generator.uniform(0, 1, (2, side, side, 1)).astype(np.float32)
+    return Batch(ops.convert_to_tensor(images), ops.convert_to_tensor(points), {"depth": ops.convert_to_tensor(depth)})
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_losses_by_numpy(method: Method) -> None:
+    """Eq. 1–5 with λ 1, 0.6, 0.04, 1, densities and counts in heads per 640 pixels."""
+    batch, options, s = make_batch(), options_of(method, ""), method.stride
+    network = method.build(options)
+    outputs = network(batch.image)
+    found = {name: float(to_numpy(term)) for name, term in method.loss(batch, outputs, options).items()}
+    own = {name: to_numpy(value).astype(float) for name, value in outputs.items()}
+    density = to_numpy(batch.density(s)).astype(float)
+    mask = (density >= 0.001 * s**2).astype(float)
+    assert 0.05 < mask.mean() < 0.95
+    depth = to_numpy(batch.maps["depth"]).reshape(2, 64 // s, s, 64 // s, s, 1).mean(axis=(2, 4)) * mask
+    chance = 1 / (1 + np.exp(-own["segment"]))
+    counts = np.array([16, 3]) * UNIT / 64**2
+    assert own["count"].shape == (2,)
+    assert found == pytest.approx(
+        {
+            "density": ((UNIT / s**2) ** 2 * (own["density"] - density) ** 2).mean(),
+            "segment": 0.04 * -(mask * np.log(chance) + (1 - mask) * np.log(1 - chance)).mean(),
+            "depth": 0.6 * ((own["depth"] - depth) ** 2).mean(),
+            "count": 1.0 * ((own["count"] - counts) ** 2).mean(),
+        },
+        rel=1e-3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variant", "tasks"),
+    [
+        ("base", set()),
+        ("de", {"depth"}),
+        ("se", {"segment"}),
+        ("ct", {"count"}),
+        ("de+se", {"depth", "segment"}),
+        ("de+ct", {"depth", "count"}),
+        ("se+ct", {"segment", "count"}),
+        ("", {"depth", "segment", "count"}),
+        ("depth_files", {"depth", "segment", "count"}),
+    ],
+)
+def test_the_rows_of_tables_2_and_3(variant: str, tasks: set[str]) -> None:
+    for method in METHODS.values():
+        options = options_of(method, variant)
+        needs = method.maps(options)
+        assert set(needs) == tasks & {"depth"}
+        batch = make_batch()
+        batch = replace(batch, maps={name: batch.maps[name] for name in needs})
+        terms = method.loss(batch, method.build(options)(batch.image), options)
+        assert set(terms) == {"density", *tasks}
+
+
+def test_the_provider_is_the_variants() -> None:
+    sources = {
+        variant: METHOD_CSRNET.maps(options_of(METHOD_CSRNET, variant))["depth"].source
+        for variant in ("", "de", "depth_files", "depth_perspective")
+    }
+    assert sources == {
+        "": "head_spacing",
+        "de": "head_spacing",
+        "depth_files": "files",
+        "depth_perspective": "perspective",
+    }
+
+
+def test_the_three_stages(tmp_path: Path) -> None:
+    """Run for real: the first stage leaves the auxiliary decoders alone, the second everything else, the third nothing."""
+    from harness import training
+    from harness.budgets import Budget, capped
+    from harness.datasets.synth import SYNTH
+    from harness.image_store import ImageStore
+    from harness.plugins import load_host
+    from harness.runs import Request, resolve
+    from harness.splits import Split
+
+    run = resolve(load_host(), Request("at_cfcn", "synth", budget="smoke", recipe="paper"), "test")
+    budget = Budget("three", epochs=6, steps=6, crop=32, crops_per_step=1, validations=1, validation_images=1)
+    run = replace(run, recipe=capped(METHOD_CFCN.recipe, budget), budget=budget)
+    samples = SYNTH.index(Path())
+    seen: list[dict[str, np.ndarray]] = []
+    stages: list[str] = []
+    trainers: list[Any] = []
+
+    def report(kind: str, **what: Any) -> None:
+        if kind in ("start", "epoch"):
+            weights = trainers[0].network.weights if trainers else []
+            seen.append({weight.path: np.array(to_numpy(weight)) for weight in weights})
+            stages.append(what.get("stage", ""))
+
+    class Nothing:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: None
+
+    def listen(trainer: Any) -> Any:
+        trainers.append(trainer)
+        return Nothing()
+
+    training.train(run, Split(samples[:1], samples[1:2], ()), ImageStore(SYNTH, 3), tmp_path, report, listen)
+    assert stages == ["", "base", "base", "auxiliary", "joint", "joint", "joint"]
+    moved = [
+        {path.split("/")[0] for path in after if not np.array_equal(before[path], after[path])}
+        for before, after in itertools.pairwise(seen)
+    ]
+    auxiliary = {
+        name for name in {path.split("/")[0] for path in seen[0]} if name.startswith(("segment", "depth", "count"))
+    }
+    base = {path.split("/")[0] for path in seen[0]} - auxiliary
+    assert auxiliary and base
+    assert moved[2] <= auxiliary and {"segment_output", "depth_output", "count_output"} <= moved[2]
+    assert moved[0] | moved[1] == base
+    assert moved[3] | moved[4] | moved[5] >= base | {"segment_output", "depth_output", "count_output"}
