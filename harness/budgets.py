@@ -46,7 +46,7 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget("smoke", 6, 60, 64, 4, validations=2, validation_images=4, test_images=12),
+    "smoke": Budget("smoke", 6, 60, 48, 4, validations=2, validation_images=4, test_images=12),
     "quick": Budget("quick", 12, 2000, 256, 1, validations=4, validation_images=32),
     "paper": Budget("paper"),
 }

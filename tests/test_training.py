@@ -178,7 +178,7 @@ def test_learning_rates(stage: Stage, step: int, epoch: int, expected: float) ->
 
 def test_budgets_cap_recipes() -> None:
     recipe = capped(COMMON, BUDGETS["smoke"])
-    assert recipe.crop == 64 and recipe.images_per_step * recipe.crops_per_image == 4
+    assert recipe.crop == 48 and recipe.images_per_step * recipe.crops_per_image == 4
     nine = Recipe("paper", 400, images_per_step=1, crops_per_image=9, crop=None, crop_share=0.5)
     assert (capped(nine, BUDGETS["quick"]).crop, capped(nine, BUDGETS["quick"]).crops_per_image) != (None, 9)
     assert capped(nine, BUDGETS["paper"]) == nine
