@@ -14,7 +14,7 @@ def read_mat(path: Path) -> dict[str, Any]:
     """Every variable of a MATLAB file.
 
     Raises:
-        DataError: the file is missing or is not a MATLAB 4–7.2 file.
+        DataError: the file is missing or is no MATLAB file. Of a 7.3 file only matrices of numbers are read.
     """
     from scipy.io import loadmat
 
@@ -23,18 +23,34 @@ def read_mat(path: Path) -> dict[str, Any]:
     try:
         return loadmat(path)
     except NotImplementedError:
-        raise DataError(f"{path}: a MATLAB 7.3 (HDF5) file; expected version 7.2 or earlier") from None
+        return _read_hdf5(path)
     except Exception as error:  # scipy raises many kinds on damaged files; all mean the same to a user
         raise DataError(f"{path}: not a MATLAB file ({type(error).__name__}: {error})") from None
 
 
-def read_mat_points(path: Path, variable: str) -> np.ndarray:
-    """Head points float64 [N, 2] from the N×2 matrix `variable` of a MATLAB file; see `checked_points`."""
+def _read_hdf5(path: Path) -> dict[str, Any]:
+    """The matrices of numbers in a MATLAB 7.3 file, which is HDF5 with rows and columns exchanged."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return {key: np.asarray(value).T for key, value in file.items() if isinstance(value, h5py.Dataset)}
+    except OSError as error:
+        raise DataError(f"{path}: not a MATLAB file ({error})") from None
+
+
+def variable(path: Path, name: str) -> Any:
+    """The variable `name` of a MATLAB file; raises `DataError` naming those it has."""
     content = read_mat(path)
-    if variable not in content:
+    if name not in content:
         found = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "none"
-        raise DataError(f"{path}: no variable {variable!r}; found {found}")
-    return checked_points(path, content[variable])
+        raise DataError(f"{path}: no variable {name!r}; found {found}")
+    return content[name]
+
+
+def read_mat_points(path: Path, name: str) -> np.ndarray:
+    """Head points float64 [N, 2] from the N×2 matrix `name` of a MATLAB file; see `checked_points`."""
+    return checked_points(path, variable(path, name))
 
 
 def checked_points(path: Path, values: Any) -> np.ndarray:

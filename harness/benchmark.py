@@ -20,7 +20,8 @@ class Sample:
     """One annotated image.
 
     `name` is unique within its benchmark ("test/IMG_1"). `split` is "train", "val" or "test", or "" where the
-    benchmark is cross-validated. `image` and `annotation` are its files, None for drawn scenes.
+    benchmark is cross-validated. `image` and `annotation` are its files, None for drawn scenes; `extra` are further files that
+    are read for it (a region, a perspective).
     """
 
     name: str
@@ -28,6 +29,7 @@ class Sample:
     image: Path | None = None
     annotation: Path | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    extra: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,14 @@ class Benchmark:
         index: folder → every `Sample`, in a fixed order, without reading images.
         read_image: (sample, channels 1 or 3) → uint8 [H, W, channels].
         read_points: sample → float64 [N, 2] head points (x, y) in pixels of that image, as annotated.
+        read_roi: sample → bool [H, W], the region of interest, for benchmarks that have one: only heads in it count.
         read_perspective: sample → float32 [H, W], pixels a metre at each pixel, for benchmarks that come with such maps.
+        sigma_metres: the sigma of every density kernel in metres, in the place of a recipe's rule; 0 leaves that.
+        seen_as: how images are changed on reading, in a few words; part of the name of cached pixels.
+        write: (folder, images, seed): writes drawn scenes there in the authors' own layout, to try the path without the data.
         folds: number of cross-validation folds, 0 where the benchmark has a test split of its own.
-        protocol: everything else that decides how it is evaluated; part of a run's identity, so JSON values only.
+        protocol: everything else that decides how it is evaluated; part of a run's identity, so JSON values only. With
+            "mean_of" naming a group of its samples, tables score the mean of that group's members, not of images.
         statistics: the published numbers `harness data check` compares with.
         departures: (folder, samples, points by sample name) → sentences saying how these files differ from the
             authors' own; empty when nothing shows.
@@ -82,7 +89,11 @@ class Benchmark:
     index: Callable[[Path], tuple[Sample, ...]]
     read_image: Callable[[Sample, int], np.ndarray] = _file_image
     read_points: Callable[[Sample], np.ndarray] = _file_points
+    read_roi: Callable[[Sample], np.ndarray] | None = None
     read_perspective: Callable[[Sample], np.ndarray] | None = None
+    sigma_metres: float = 0.0
+    write: Callable[[Path, int, int], None] | None = None
+    seen_as: str = ""
     folds: int = 0
     protocol: Mapping[str, Any] = field(default_factory=dict)
     statistics: Statistics = Statistics()

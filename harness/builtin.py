@@ -8,8 +8,26 @@ from harness.hookspecs import hookimpl
 
 @hookimpl
 def harness_benchmarks() -> list[Benchmark]:
-    from harness.datasets.shanghaitech import SHTECH_A
+    from harness.datasets.jhu_crowd import JHU_CROWD, JHU_CROWD_PP
+    from harness.datasets.mall import MALL
+    from harness.datasets.shanghaitech import SHTECH_A, SHTECH_B
     from harness.datasets.synth import SYNTH
+    from harness.datasets.trancos import TRANCOS
     from harness.datasets.ucf_cc_50 import UCF_CC_50
+    from harness.datasets.ucf_qnrf import UCF_QNRF
+    from harness.datasets.ucsd import UCSD
+    from harness.datasets.worldexpo10 import WORLDEXPO10
 
-    return [SHTECH_A, UCF_CC_50, SYNTH]
+    return [
+        SHTECH_A,
+        SHTECH_B,
+        UCF_CC_50,
+        UCF_QNRF,
+        WORLDEXPO10,
+        JHU_CROWD,
+        JHU_CROWD_PP,
+        MALL,
+        UCSD,
+        TRANCOS,
+        SYNTH,
+    ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from harness.benchmark import Benchmark, Sample
 from harness.image_store import ImageStore
 from harness.method import Method
 from harness.prediction import predict_density
+from harness.regions import density_inside
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class ImageResult:
     true_grid: np.ndarray
     predicted_grid: np.ndarray
     seconds: float
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate(
@@ -47,6 +49,8 @@ def evaluate(
         started = time.perf_counter()
         density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
         seconds = time.perf_counter() - started
+        if benchmark.read_roi:
+            density = density_inside(density, benchmark.read_roi(sample), method.stride)
         height, width = image.shape[:2]
         results.append(
             ImageResult(
@@ -56,6 +60,7 @@ def evaluate(
                 true_grid=metrics.point_grid(points, height, width),
                 predicted_grid=metrics.density_grid(density, height, width, method.stride),
                 seconds=seconds,
+                groups=sample.groups,
             )
         )
         progress(number + 1, len(samples))

@@ -67,7 +67,9 @@ class ImageStore:
     def _map(self, sample: Sample) -> np.ndarray:
         assert sample.image is not None
         digest = hashlib.blake2b(sample.image.read_bytes(), digest_size=16).hexdigest()
-        path = self._folder / f"v{READER_VERSION}-{digest}-{self._channels}.npy"
+        changed = [self._benchmark.seen_as, *(hashlib.blake2b(path.read_bytes()).hexdigest() for path in sample.extra)]
+        variant = f"-{hashlib.blake2b(repr(changed).encode(), digest_size=6).hexdigest()}" if any(changed) else ""
+        path = self._folder / f"v{READER_VERSION}-{digest}-{self._channels}{variant}.npy"
         if path.is_file():
             return np.load(path, mmap_mode="r")
         image = self._benchmark.read_image(sample, self._channels)

@@ -150,6 +150,7 @@ class Method:
         stride: input pixels a side of a density cell.
         multiple_of: image sides must be a multiple of this; 0 means `stride`.
         channels: 3 for RGB, 1 for grey.
+        outside: what is done to pictures outside a benchmark's region of interest: "mask" (black) or "blur".
         margin: pixels around a tile that can influence its density (the receptive field's radius), for images too
             large to predict whole.
         pretrained: name of the pretrained part ("vgg16"), or None.
@@ -168,6 +169,7 @@ class Method:
     stride: int
     multiple_of: int = 0
     channels: int = 3
+    outside: str = "mask"
     margin: int = 128
     pretrained: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)

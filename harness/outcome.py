@@ -17,6 +17,8 @@ from harness.splits import Split
 from harness.state import Progress
 from harness.training import Trained
 
+OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
+
 
 def finished(
     host: Host, run: Run, split: Split, points: dict[str, np.ndarray], trained: Trained, results: list[ImageResult]
@@ -111,6 +113,7 @@ def _image(result: ImageResult) -> dict[str, Any]:
         "true_grid": [float(value) for value in result.true_grid.ravel()],
         "predicted_grid": [round(float(value), 4) for value in result.predicted_grid.ravel()],
         "seconds": round(result.seconds, 4),
+        "groups": {key: value for key, value in result.groups.items() if key not in OWN_GROUPS},
     }
 
 

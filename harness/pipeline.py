@@ -81,9 +81,18 @@ class Pipeline:
         """float32 [N, 3]: x, y, sigma of every annotated head of `sample`."""
         if sample.name not in self._heads:
             points = self.benchmark.read_points(sample)
-            sigma = self.recipe.sigma.of(points)
+            sigma = self._sigma(sample, points)
             self._heads[sample.name] = np.column_stack([points, sigma]).astype(np.float32)
         return self._heads[sample.name]
+
+    def _sigma(self, sample: Sample, points: np.ndarray) -> np.ndarray:
+        """float32 [N] in pixels: the recipe's rule, or the benchmark's own in metres."""
+        if not self.benchmark.sigma_metres or self.benchmark.read_perspective is None:
+            return self.recipe.sigma.of(points)
+        perspective = self.benchmark.read_perspective(sample)
+        rows = np.clip(points[:, 1].astype(int), 0, perspective.shape[0] - 1)
+        columns = np.clip(points[:, 0].astype(int), 0, perspective.shape[1] - 1)
+        return (self.benchmark.sigma_metres * perspective[rows, columns]).astype(np.float32)
 
     def _batch(self, epoch: int, step: int, rows: list[int]) -> Crops:
         crops = []

@@ -78,7 +78,7 @@ class Training(_Strict):
 
 
 class ImageCount(_Strict):
-    """One test image: counts, their 8×8 grids (row by row, 64 numbers) and the seconds of its forward pass."""
+    """One test image: counts, their 8×8 grids (row by row, 64 numbers), the seconds of its forward pass, its groups."""
 
     image: str
     true: float
@@ -86,6 +86,7 @@ class ImageCount(_Strict):
     true_grid: list[float] = Field(min_length=64, max_length=64)
     predicted_grid: list[float] = Field(min_length=64, max_length=64)
     seconds: float
+    groups: dict[str, str] = {}
 
 
 class Results(_Strict):

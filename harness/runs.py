@@ -14,6 +14,7 @@ from harness.budgets import Budget, budget_named, capped
 from harness.errors import HarnessError, unknown_name
 from harness.method import COMMON, Method, ModelOptions, Recipe
 from harness.plugins import Host
+from harness.regions import seen_inside
 
 SELECTIONS = ("validation", "test-oracle")
 SCHEMA_VERSION = 1
@@ -74,7 +75,7 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
         HarnessError: unknown names, or a file that the method needs beside the images is not there.
     """
     method = host.method(request.method)
-    benchmark = host.benchmark(request.dataset)
+    benchmark = seen_inside(host.benchmark(request.dataset), method.outside)
     if request.variant and request.variant not in method.variants:
         raise unknown_name(f"variant of {method.name}", request.variant, method.variants)
     budget = budget_named(request.budget)
@@ -139,16 +140,19 @@ def fingerprint(benchmark: Benchmark, samples: tuple[Sample, ...]) -> str:
     from harness.errors import DataError
 
     digest = hashlib.blake2b(digest_size=12)
+    seen: dict[Path, bytes] = {}  # a scene's region, or the annotations of all frames, are one file for many samples
     digest.update(json.dumps([benchmark.name, dict(benchmark.protocol)], sort_keys=True).encode())
     for sample in samples:
         digest.update(sample.name.encode())
-        for path in (sample.image, sample.annotation):
+        for path in (sample.image, sample.annotation, *sample.extra):
             if path is None:
                 continue
-            try:
-                digest.update(hashlib.blake2b(path.read_bytes(), digest_size=16).digest())
-            except OSError as error:
-                raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+            if path not in seen:
+                try:
+                    seen[path] = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+                except OSError as error:
+                    raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+            digest.update(seen[path])
     return digest.hexdigest()
 
 

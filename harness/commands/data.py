@@ -73,6 +73,30 @@ def check_command(name: str, as_json: bool, data_root: Path | None, plugin_files
         click.get_current_context().exit(1)
 
 
+@command.command("synth")
+@click.option("--like", required=True, metavar="NAME", help="The dataset whose layout is written.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="A data root; the dataset's folder is made in it."
+)
+@click.option("--images", default=20, show_default=True, type=click.IntRange(10, 100_000), help="How many scenes.")
+@click.option("--seed", default=0, show_default=True)
+@plugin_option
+def synth_command(like: str, out: Path, images: int, seed: int, plugin_files: tuple[Path, ...]) -> None:
+    """Write drawn scenes in the exact files of a dataset, to try the whole path without its download."""
+    from harness.errors import HarnessError
+
+    benchmark = load(plugin_files).benchmark(like)
+    if benchmark.write is None:
+        raise HarnessError(f"dataset {like}: nothing writes its layout; harness data list shows those that need files")
+    folder = out / benchmark.expected[0]
+    if folder.exists():
+        raise HarnessError(f"{folder}: already there; expected a new folder. Remove it or take another --out.")
+    benchmark.write(folder, images, seed)
+    samples = len(benchmark.index(folder))
+    click.echo(f"{folder}: {samples} images in the layout of {benchmark.title}")
+    click.echo(f"try: harness bench --methods mcnn --datasets {like} --budget smoke --data-root {out}")
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,}"
 

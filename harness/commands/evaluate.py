@@ -49,10 +49,12 @@ def command(
 ) -> None:
     """Measure WEIGHTS of METHOD on a split of DATASET: MAE, RMSE, NAE, GAME(0–3) and every image's counts."""
     from harness.errors import HarnessError
+    from harness.regions import seen_inside
     from harness.splits import select
 
     host = load(plugin_files)
-    method, benchmark = host.method(method_name), host.benchmark(dataset)
+    method = host.method(method_name)
+    benchmark = seen_inside(host.benchmark(dataset), method.outside)
     if not weights.is_file():
         raise HarnessError(f"{weights}: no such weights file")
     if fold not in range(max(1, benchmark.folds)):

@@ -1,4 +1,4 @@
-"""ShanghaiTech Part A (Zhang et al., CVPR 2016).
+"""ShanghaiTech Parts A and B (Zhang et al., CVPR 2016).
 
 Relied on: `train_data/` and `test_data/`, each with `images/IMG_n.jpg` and `ground-truth/GT_IMG_n.mat` (or
 `ground_truth/`), whose `image_info{1,1}{1,1}.location` is N×2 (x, y) in pixels. Coordinates are taken as they are:
@@ -8,6 +8,7 @@ whether the annotation tool counted from 0 or 1 is nowhere stated, and half a pi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,20 @@ def departures(samples: tuple[Sample, ...], points: Mapping[str, np.ndarray]) ->
     return ()
 
 
+def write(folder: Path, images: int, seed: int) -> None:
+    """Drawn scenes in the authors' layout: two thirds train."""
+    from harness.datasets import drawing
+
+    numbers = {"train": 0, "test": 0}
+    for number, (image, points) in enumerate(drawing.scenes(images, seed, 390, 510)):
+        split = drawing.split_of(number, images, (("train", 2 / 3), ("test", 1 / 3)))
+        numbers[split] += 1
+        part, name = folder / _FOLDERS[split], f"IMG_{numbers[split]}"
+        drawing.save_image(part / "images" / f"{name}.jpg", image)
+        inner = drawing.struct(location=points, number=float(len(points)))
+        drawing.save_mat(part / "ground-truth" / f"GT_{name}.mat", image_info=drawing.cell([inner]))
+
+
 SHTECH_A = Benchmark(
     name="shtech_a",
     title="ShanghaiTech Part A",
@@ -78,6 +93,7 @@ SHTECH_A = Benchmark(
         "shtech_a",
     ),
     index=index,
+    write=write,
     read_points=read_points,
     protocol={"version": 1, "coordinates": "as annotated", "true_count": "every annotated head"},
     statistics=Statistics(
@@ -88,4 +104,24 @@ SHTECH_A = Benchmark(
         source="Zhang et al., CVPR 2016, Table 1",
     ),
     departures=departures,
+)
+
+SHTECH_B = replace(
+    SHTECH_A,
+    name="shtech_b",
+    title="ShanghaiTech Part B",
+    expected=(
+        "ShanghaiTech/part_B",
+        "ShanghaiTech/part_B_final",
+        "part_B",
+        "part_B_final",
+        "shtech_b",
+    ),
+    statistics=Statistics(
+        images=716,
+        annotations=88_488,
+        largest=578,
+        mean=123.6,
+        source="Zhang et al., CVPR 2016, Table 1",
+    ),
 )

@@ -23,6 +23,17 @@ def index(folder: Path) -> tuple[Sample, ...]:
     )
 
 
+def write(folder: Path, images: int, seed: int) -> None:
+    """Drawn grey scenes in the authors' layout."""
+    import cv2
+
+    from harness.datasets import drawing
+
+    for number, (image, points) in enumerate(drawing.scenes(images, seed, 390, 510), 1):
+        drawing.save_image(folder / f"{number}.jpg", cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+        drawing.save_mat(folder / f"{number}_ann.mat", annPoints=points)
+
+
 UCF_CC_50 = Benchmark(
     name="ucf_cc_50",
     title="UCF_CC_50",
@@ -30,6 +41,7 @@ UCF_CC_50 = Benchmark(
     citation="Idrees et al., Multi-Source Multi-Scale Counting in Extremely Dense Crowd Images, CVPR 2013",
     expected=("UCF_CC_50", "ucf_cc_50", "UCF_CC_50/UCF_CC_50"),
     index=index,
+    write=write,
     folds=FOLDS,
     protocol={
         "version": 1,

@@ -115,13 +115,24 @@ def _missing(group: list[Record], finished: list[Record]) -> str:
 def _score(records: Sequence[Record], metric: Callable[[np.ndarray, np.ndarray], float]) -> Score | None:
     if not records:
         return None
-    return score([counts(record) for record in records], metric)
+    return score([part for record in records for part in _parts(record)], metric)
 
 
 def score(groups: list[Counts], metric: Callable[[np.ndarray, np.ndarray], float]) -> Score:
     """`metric` averaged over `groups` (folds, seeds), with its interval."""
     low, high = metrics.bootstrap_interval(groups, metric)
     return Score(metrics.grouped_mean(groups, metric), low, high)
+
+
+def _parts(record: Record) -> list[Counts]:
+    """The counts whose scores are averaged: the images, or the members of the group that the protocol names."""
+    group = record.identity.get("protocol", {}).get("mean_of")
+    true, predicted = counts(record)
+    if not group:
+        return [(true, predicted)]
+    assert record.results is not None
+    members = np.array([image.groups.get(group, "") for image in record.results.per_image])
+    return [(true[members == member], predicted[members == member]) for member in sorted(set(members))]
 
 
 def counts(record: Record) -> Counts:
@@ -137,8 +148,9 @@ def _over_floor(records: Sequence[Record]) -> Score | None:
     groups = []
     for record in records:
         assert record.data is not None
-        true, predicted = counts(record)
-        groups.append((np.abs(record.data.train_mean - true), np.abs(predicted - true)))
+        groups += [
+            (np.abs(record.data.train_mean - true), np.abs(predicted - true)) for true, predicted in _parts(record)
+        ]
     return score(groups, lambda floor, errors: float(np.mean(errors - floor)))
 
 
@@ -151,6 +163,5 @@ def _floor(finished: Sequence[Record]) -> tuple[Score, Score] | None:
     for fold in sorted(by_fold):
         record = by_fold[fold]
         assert record.data is not None
-        true, _ = counts(record)
-        groups.append((true, np.full_like(true, record.data.train_mean)))
+        groups += [(true, np.full_like(true, record.data.train_mean)) for true, _ in _parts(record)]
     return score(groups, metrics.mae), score(groups, metrics.mse_root)

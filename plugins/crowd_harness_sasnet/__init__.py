@@ -67,6 +67,7 @@ VARIANTS = {
 METHOD = Method(
     name="sasnet",
     title="SASNet",
+    outside="blur",
     citation="Song et al., To Choose or to Fuse? Scale Selection for Crowd Counting, AAAI 2021",
     build=build,
     loss=loss,

@@ -1,0 +1,92 @@
+"""Regions of interest: what lies outside counts neither in the truth nor in a prediction, and no network learns from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.benchmark import Benchmark, Sample
+from harness.errors import DataError, unknown_name
+
+OUTSIDE = ("mask", "blur")
+BLUR = 15.0  # pixels; the sigma of the Gaussian that hides people outside the region
+
+
+def seen_inside(benchmark: Benchmark, outside: str) -> Benchmark:
+    """`benchmark` as a method sees it: heads outside the region are gone, the picture there is black or blurred.
+
+    Args:
+        outside: "mask" or "blur"; which is the method's choice.
+    """
+    if outside not in OUTSIDE:
+        raise unknown_name("treatment of what lies outside the region", outside, OUTSIDE)
+    if benchmark.read_roi is None:
+        return benchmark
+    region_of = benchmark.read_roi
+
+    def read_image(sample: Sample, channels: int) -> np.ndarray:
+        image = benchmark.read_image(sample, channels)
+        region = _region(region_of(sample), image.shape[:2], sample)
+        return _hidden(image, region, outside)
+
+    def read_points(sample: Sample) -> np.ndarray:
+        return points_inside(benchmark.read_points(sample), region_of(sample))
+
+    return replace(
+        benchmark,
+        read_image=read_image,
+        read_points=read_points,
+        seen_as=f"{benchmark.seen_as} {outside} outside".strip(),
+        protocol={**benchmark.protocol, "outside": outside},
+    )
+
+
+def points_inside(points: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Those of `points` [N, 2] whose pixel lies in `region` bool [H, W]; a point outside the frame lies in no region."""
+    height, width = region.shape
+    x, y = np.floor(points[:, 0]).astype(int), np.floor(points[:, 1]).astype(int)
+    frame = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return points[frame & region[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]]
+
+
+def density_inside(density: np.ndarray, region: np.ndarray, stride: int) -> np.ndarray:
+    """`density` [h, w] of cells of `stride` pixels, each times the share of its pixels that lies in `region` bool [H, W]."""
+    if stride == 1:
+        return density * region
+    rows, columns = density.shape
+    whole = np.zeros((rows * stride, columns * stride))
+    pixels = np.zeros_like(whole)
+    height, width = min(region.shape[0], whole.shape[0]), min(region.shape[1], whole.shape[1])
+    whole[:height, :width], pixels[:height, :width] = region[:height, :width], 1
+    inside, every = (each.reshape(rows, stride, columns, stride).sum(axis=(1, 3)) for each in (whole, pixels))
+    return density * (inside / np.maximum(every, 1)).astype(density.dtype)
+
+
+def polygon_mask(vertices: np.ndarray, height: int, width: int) -> np.ndarray:
+    """bool [height, width]: the pixels whose centre lies in the polygon with `vertices` float [N, 2] (x, y)."""
+    import cv2
+
+    shift = 8  # in 256ths of a pixel, on OpenCV's grid of pixel centres
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.round((vertices - 0.5) * (1 << shift)).astype(np.int32)], 1, shift=shift)
+    return mask.astype(bool)
+
+
+def _region(region: np.ndarray, shape: tuple[int, ...], sample: Sample) -> np.ndarray:
+    if region.shape != tuple(shape):
+        raise DataError(
+            f"{sample.image}: its region of interest has {region.shape[0]} rows × {region.shape[1]} columns; expected the "
+            f"image's, {shape[0]} × {shape[1]}"
+        )
+    return region
+
+
+def _hidden(image: np.ndarray, region: np.ndarray, outside: str) -> np.ndarray:
+    if outside == "mask":
+        return image * region[:, :, None].astype(np.uint8)
+    import cv2
+
+    blurred: Any = cv2.GaussianBlur(image, (0, 0), BLUR)
+    return np.where(region[:, :, None], image, blurred.reshape(image.shape))

@@ -1,0 +1,406 @@
+"""Every benchmark's reader on files in its authors' layout: round trips, pixel conventions, regions, splits, bad input."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command, write_jpeg
+from scipy.io import savemat
+
+from harness.benchmark import Benchmark
+from harness.datasets.check import check
+from harness.datasets.synth import draw_scene
+from harness.errors import DataError
+from harness.plugins import load_host
+from harness.regions import density_inside, points_inside, polygon_mask, seen_inside
+from harness.runs import fingerprint
+from harness.splits import split
+
+BENCHMARKS = load_host().benchmarks
+FILES = [name for name, benchmark in BENCHMARKS.items() if benchmark.needs_files]
+IMAGES = 12
+
+
+def written(name: str, folder: Path, images: int = IMAGES, seed: int = 3) -> tuple[Benchmark, Path]:
+    benchmark = BENCHMARKS[name]
+    assert benchmark.write is not None
+    place = folder / benchmark.expected[0]
+    benchmark.write(place, images, seed)
+    assert benchmark.require(folder) == place
+    return benchmark, place
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_written_is_read_back(name: str, tmp_path: Path) -> None:
+    """Same points, same pictures (but for JPEG), as often as scenes were drawn."""
+    benchmark, folder = written(name, tmp_path)
+    samples = benchmark.index(folder)
+    assert len(samples) == (20 if name == "ucsd" else 13 if name == "worldexpo10" else IMAGES)
+    assert len({sample.name for sample in samples}) == len(samples)
+    drawn = []
+    for number in range(len(samples)):
+        sizes = {"worldexpo10": (576, 720), "mall": (480, 640), "trancos": (480, 640), "ucsd": (158, 238)}
+        height, width = sizes.get(name, (390, 510))
+        key = [3, number]
+        if name == "ucf_qnrf":
+            key = [3 + number, 0]
+            if number % 3 == 2:
+                height, width = 1200, 2000
+        image, points = draw_scene(np.random.default_rng(key), height, width)
+        if name == "ucf_qnrf" and number % 3 == 2:
+            points = points * 0.96  # 2000 pixels to 1920
+        if name == "trancos":
+            points = np.floor(points) + 0.5
+        if name.startswith("jhu") and (number + 1) % 5 == 0:
+            points = points[:0]
+        drawn.append((image, points))
+    left = list(range(len(drawn)))
+    for sample in samples:
+        image, points = benchmark.read_image(sample, 3), benchmark.read_points(sample)
+        match = [number for number in left if len(drawn[number][1]) == len(points) and close(drawn[number][1], points)]
+        assert match, f"{sample.name}: its points are those of no scene"
+        left.remove(match[0])
+        if image.shape == drawn[match[0]][0].shape:
+            reference = drawn[match[0]][0].astype(float)
+            if name in ("ucf_cc_50", "ucsd"):
+                reference = np.repeat((reference @ [0.299, 0.587, 0.114])[..., None], 3, axis=2)
+            assert np.abs(image - reference).mean() < 8  # the noise of a scene does not survive JPEG
+    assert not left
+
+
+def close(first: np.ndarray, second: np.ndarray) -> bool:
+    return bool(np.allclose(first, second, atol=0.01))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_same_seed_writes_the_same_data(name: str, tmp_path: Path) -> None:
+    marks = []
+    for place, seed in (("a", 3), ("b", 3), ("c", 4)):
+        benchmark, folder = written(name, tmp_path / place, seed=seed)
+        samples = benchmark.index(folder)
+        marks.append([np.round(benchmark.read_points(sample), 3).tolist() for sample in samples])
+    assert marks[0] == marks[1] != marks[2]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_splits_are_disjoint_and_complete(name: str, tmp_path: Path) -> None:
+    benchmark, folder = written(name, tmp_path, images=20)
+    samples = benchmark.index(folder)
+    parts = split(benchmark, samples)
+    names = [[sample.name for sample in part] for part in (parts.train, parts.val, parts.test)]
+    assert all(names) and sorted(itertools.chain(*names)) == sorted(sample.name for sample in samples)
+    if name.startswith("jhu"):
+        assert {sample.split for sample in parts.val} == {"val"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_check_reads_every_file(name: str, tmp_path: Path) -> None:
+    benchmark, folder = written(name, tmp_path)
+    found = check(benchmark, folder)
+    assert not found.wrong
+    rows = {what: (value, published) for what, value, published in found.rows}
+    assert rows["images"][1] is not None and rows["annotations"][1] is not None
+    assert rows["points outside the frame"][0] == 0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_changes_the_fingerprint(name: str, tmp_path: Path) -> None:
+    benchmark, folder = written(name, tmp_path)
+    samples = benchmark.index(folder)
+    before = fingerprint(benchmark, samples)
+    for path in filter(None, (samples[0].image, samples[0].annotation, *samples[0].extra)):
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        assert fingerprint(benchmark, samples) != before, path
+        path.write_bytes(content)
+    assert fingerprint(benchmark, samples) == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_annotations_are_named(name: str, tmp_path: Path) -> None:
+    benchmark, folder = written(name, tmp_path)
+    path = benchmark.index(folder)[0].annotation
+    assert path is not None
+    path.write_bytes(b"\x00\xff nothing of the kind")
+    with pytest.raises(DataError, match=path.name.replace(".", r"\.")):
+        for sample in benchmark.index(folder):
+            benchmark.read_points(sample)
+
+
+# One head whose place is known by hand, for every format: x is not y, and the first pixel is where the authors' tool has it.
+
+
+def test_jhu_is_x_then_y_as_annotated(tmp_path: Path) -> None:
+    benchmark, folder = written("jhu_crowd_pp", tmp_path)
+    sample = benchmark.index(folder)[0]
+    assert sample.annotation is not None
+    sample.annotation.write_text("80.5 3 20 22 1 0 \n7 70 5 5 2 1\n")
+    assert benchmark.read_points(sample).tolist() == [[80.5, 3], [7, 70]]
+    sample.annotation.write_text("")
+    assert benchmark.read_points(sample).shape == (0, 2)
+
+
+def test_jhus_groups(tmp_path: Path) -> None:
+    benchmark, folder = written("jhu_crowd_pp", tmp_path)
+    labels = folder / "test" / "image_labels.txt"
+    names = [line.split(",")[0] for line in labels.read_text().splitlines()]
+    labels.write_text("\n".join([f"{names[0]},50,street,0,0", f"{names[1]},51,rally,2,1", f"{names[2]},501,rally,3,0"]))
+    groups = [sample.groups for sample in benchmark.index(folder) if sample.split == "test"]
+    assert [group["level"] for group in groups] == ["Low", "Medium", "High"]
+    assert [group["weather"] for group in groups] == ["none", "Weather", "Weather"]
+    assert [group["distractor"] for group in groups] == ["none", "Distractors", "none"]
+    labels.write_text(f"{names[0]},50,street,0,0\n{names[1]};3")
+    with pytest.raises(DataError, match=r"image_labels\.txt: line 2 is .*expected name, count, scene"):
+        benchmark.index(folder)
+
+
+def test_worldexpo_counts_from_one(tmp_path: Path) -> None:
+    benchmark, folder = written("worldexpo10", tmp_path)
+    sample = next(sample for sample in benchmark.index(folder) if sample.split == "test")
+    assert sample.annotation is not None
+    savemat(sample.annotation, {"point_position": np.array([[300.0, 1.0], [1.0, 500.0]])})
+    assert benchmark.read_points(sample).tolist() == [[299.5, 0.5], [0.5, 499.5]]  # centres of the first row and column
+    corners = np.array([[101.0, 51.0], [201.0, 51.0], [201.0, 81.0], [101.0, 81.0]])
+    savemat(
+        sample.extra[0],
+        {"maskVerticesXCoordinates": corners[:, :1], "maskVerticesYCoordinates": corners[:, 1:]},
+    )
+    rows, columns = np.nonzero(benchmark.read_roi(sample))  # type: ignore[misc]
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (50, 80, 100, 200)
+
+
+def test_worldexpo_reads_matlab_7_3(tmp_path: Path) -> None:
+    import h5py
+
+    benchmark, folder = written("worldexpo10", tmp_path)
+    sample = benchmark.index(folder)[0]
+    assert sample.annotation is not None
+    with h5py.File(sample.annotation, "w", userblock_size=512) as file:
+        file["point_position"] = np.array([[300.0, 1.0], [20.0, 30.0], [1.0, 500.0]]).T  # as MATLAB lays it out
+    header = b"MATLAB 7.3 MAT-file".ljust(116) + b"\x00" * 8 + b"\x00\x02IM"
+    with sample.annotation.open("r+b") as raw:
+        raw.write(header)
+    assert benchmark.read_points(sample).tolist() == [[299.5, 0.5], [19.5, 29.5], [0.5, 499.5]]
+
+
+def test_worldexpos_scenes_and_kernels(tmp_path: Path) -> None:
+    from harness.image_store import ImageStore
+    from harness.method import COMMON
+    from harness.pipeline import Pipeline
+
+    benchmark, folder = written("worldexpo10", tmp_path)
+    samples = benchmark.index(folder)
+    assert sorted({s.groups["scene"] for s in samples if s.split == "test"}) == ["S1", "S2", "S3", "S4", "S5"]
+    assert {s.groups["scene"] for s in samples if s.split == "train"} == {"100010", "100020", "104242"}
+    pipeline = Pipeline(benchmark, samples, ImageStore(benchmark, 3), COMMON, 8, 0)
+    heads = pipeline.heads(samples[0])
+    # The written perspective grows evenly from 6 to 40 pixels a metre over 576 rows; kernels are 0.2 m wide.
+    np.testing.assert_allclose(heads[:, 2], 0.2 * (6 + 34 * np.floor(heads[:, 1]) / 575), rtol=1e-4)
+
+
+def test_mall_and_ucsd_count_from_one_and_split_by_frame(tmp_path: Path) -> None:
+    for name, first in (("mall", 0), ("ucsd", 6)):
+        benchmark, folder = written(name, tmp_path, images=20)
+        samples = benchmark.index(folder)
+        training = [number for number, sample in enumerate(samples) if sample.split == "train"]
+        assert training == list(range(first, first + 8))  # 800 of 2,000 frames: from the first, from the 601st
+    content = np.empty((1, 1), object)
+    location = np.empty((1, 1), dtype=[("loc", "O")])
+    location[0, 0] = (np.array([[1.0, 2.0, 9.0]]),)
+    content[0, 0] = location
+    outer = np.empty((1, 1), dtype=[("frame", "O")])
+    outer[0, 0] = (content,)
+    sample = samples[0]
+    assert sample.annotation is not None
+    savemat(sample.annotation, {"fgt": outer})  # the other spelling of UCSD's annotations
+    assert BENCHMARKS["ucsd"].read_points(sample).tolist() == [[0.5, 1.5]]
+
+
+def test_trancos_reads_texts_and_dots_alike(tmp_path: Path) -> None:
+    benchmark, folder = written("trancos", tmp_path)
+    texts = {sample.name: benchmark.read_points(sample) for sample in benchmark.index(folder)}
+    first = folder / "images" / "image-1-000001.txt"
+    first.write_text("11\t1\n1\t21\n")
+    assert benchmark.read_points(benchmark.index(folder)[0]).tolist() == [[10.5, 0.5], [0.5, 20.5]]
+    for path in (folder / "images").glob("*.txt"):
+        path.unlink()
+    for sample in benchmark.index(folder):
+        assert sample.annotation is not None and sample.annotation.name.endswith("dots.png")
+        dots = benchmark.read_points(sample)
+        np.testing.assert_array_equal(dots, np.unique(texts[sample.name], axis=0)[np.lexsort(np.unique(
+            texts[sample.name], axis=0).T)])  # fmt: skip
+
+
+def test_qnrf_is_reduced_to_1920(tmp_path: Path) -> None:
+    benchmark, folder = written("ucf_qnrf", tmp_path)
+    path = folder / "Test" / "img_0001.jpg"
+    write_jpeg(path, np.zeros((3000, 4000, 3), np.uint8))
+    savemat(path.with_name("img_0001_ann.mat"), {"annPoints": np.array([[4000.0, 1500.0]])})
+    sample = next(sample for sample in benchmark.index(folder) if sample.image == path)
+    assert benchmark.read_image(sample, 3).shape == (1440, 1920, 3)
+    assert benchmark.read_points(sample).tolist() == [[1920.0, 720.0]]
+    assert benchmark.protocol["longest_side"] == 1920
+    path.write_bytes(b"\xff\xd8 nothing")
+    with pytest.raises(DataError, match=r"img_0001\.jpg"):
+        benchmark.read_points(sample)
+
+
+# Regions of interest.
+
+
+def test_a_polygon_takes_the_pixels_whose_centres_it_holds() -> None:
+    mask = polygon_mask(np.array([[2.0, 1.0], [6.0, 1.0], [6.0, 4.0], [2.0, 4.0]]), 6, 9)
+    inner = np.zeros((6, 9), bool)
+    inner[1:4, 2:6] = True
+    assert (mask & inner).sum() == inner.sum()
+    assert mask.sum() <= 5 * 4 + 0  # OpenCV draws the edge too: at most one pixel more to the right and below
+
+
+def test_points_and_density_inside_by_numpy() -> None:
+    generator = np.random.default_rng(0)
+    region = generator.random((20, 28)) < 0.5
+    points = generator.uniform(-3, 30, (200, 2))
+    expected = [(x, y) for x, y in points if 0 <= x < 28 and 0 <= y < 20 and region[int(np.floor(y)), int(np.floor(x))]]
+    np.testing.assert_array_equal(points_inside(points, region), expected)
+    for stride, shape in ((1, (20, 28)), (8, (3, 4))):  # 20 and 28 are no multiples of 8: the last cells reach beyond
+        density = generator.random(shape).astype(np.float32)
+        found = density_inside(density, region, stride)
+        for row in range(shape[0]):
+            for column in range(shape[1]):
+                part = region[row * stride : (row + 1) * stride, column * stride : (column + 1) * stride]
+                assert found[row, column] == pytest.approx(density[row, column] * part.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("outside", ["mask", "blur"])
+def test_no_method_sees_what_lies_outside(outside: str, tmp_path: Path) -> None:
+    benchmark, folder = written("trancos", tmp_path)
+    sample = benchmark.index(folder)[0]
+    seen = seen_inside(benchmark, outside)
+    region, plain = benchmark.read_roi(sample), benchmark.read_image(sample, 3)  # type: ignore[misc]
+    image, points = seen.read_image(sample, 3), seen.read_points(sample)
+    np.testing.assert_array_equal(image[region], plain[region])
+    if outside == "mask":
+        assert not image[~region].any()
+    else:
+        assert image[~region].any() and image[~region].std() < plain[~region].std()
+    assert 0 < len(points) < len(benchmark.read_points(sample))
+    assert region[points[:, 1].astype(int), points[:, 0].astype(int)].all()
+    assert seen.protocol["outside"] == outside and seen.seen_as
+
+
+def test_a_region_of_another_size_is_named(tmp_path: Path) -> None:
+    benchmark, folder = written("trancos", tmp_path)
+    sample = benchmark.index(folder)[0]
+    savemat(sample.extra[0], {"BW": np.ones((10, 10), np.uint8)})
+    with pytest.raises(DataError, match=r"image-1-000001\.jpg: its region of interest has 10 rows"):
+        seen_inside(benchmark, "mask").read_image(sample, 3)
+
+
+def test_predictions_outside_do_not_count(tmp_path: Path) -> None:
+    from harness.evaluation import evaluate
+    from harness.image_store import ImageStore
+
+    class Ones:
+        def predict_on_batch(self, image: np.ndarray) -> np.ndarray:
+            return np.full((1, image.shape[1] // 8, image.shape[2] // 8, 1), 64.0)  # one a pixel
+
+    benchmark, folder = written("trancos", tmp_path)
+    seen = seen_inside(benchmark, "mask")
+    samples = seen.index(folder)[:2]
+    method = load_host().method("csrnet")
+    results = evaluate(Ones(), method, seen, samples, ImageStore(seen, 3))
+    for sample, result in zip(samples, results, strict=True):
+        region = benchmark.read_roi(sample)  # type: ignore[misc]
+        assert result.predicted == pytest.approx(region.sum(), rel=1e-5)
+        assert result.true == len(points_inside(benchmark.read_points(sample), region))
+        assert result.true_grid.sum() == result.true
+
+
+def test_masked_and_blurred_pixels_are_cached_apart(tmp_path: Path) -> None:
+    from harness.image_store import ImageStore
+
+    benchmark, folder = written("trancos", tmp_path)
+    sample = benchmark.index(folder)[0]
+    cache = tmp_path / "cache"
+    stores = [
+        ImageStore(each, 3, 0, cache) for each in (benchmark, *(seen_inside(benchmark, o) for o in ("mask", "blur")))
+    ]
+    first = [np.array(store.get(sample)) for store in stores]
+    again = [np.array(ImageStore(store._benchmark, 3, 0, cache).get(sample)) for store in stores]
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(first[0], first[1]) and not np.array_equal(first[1], first[2])
+
+
+def test_worldexpos_score_is_the_mean_of_its_scenes(harness: Command, tmp_path: Path) -> None:
+    """Two scenes of unlike sizes: the table's MAE is the mean of two MAEs, and the record keeps each image's scene."""
+    made = harness("data", "synth", "--like", "worldexpo10", "--out", "drawn", "--images", "14")
+    assert made.returncode == 0 and "16 images" not in made.stderr, made.stderr
+    extra = sorted((tmp_path / "drawn/WorldExpo10/test_frame/104207").iterdir())[0]
+    label = tmp_path / "drawn/WorldExpo10/test_label/104207"
+    for copy in ("b", "c"):
+        extra.with_name(f"{extra.stem}{copy}.jpg").write_bytes(extra.read_bytes())
+        (label / f"{extra.stem}{copy}.mat").write_bytes((label / f"{extra.stem}.mat").read_bytes())
+    done = harness(
+        "bench", "--methods", "mcnn", "--datasets", "worldexpo10", "--budget", "smoke", "--data-root", "drawn"
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("runs/*/record.json")
+    images = json.loads(path.read_text())["results"]["per_image"]
+    scenes: dict[str, list[float]] = {}
+    for image in images:
+        scenes.setdefault(image["groups"]["scene"], []).append(abs(image["true"] - image["predicted"]))
+    assert len(scenes) == 5 and len(scenes["S1"]) == 3
+    expected = np.mean([np.mean(errors) for errors in scenes.values()])
+    row = next(line for line in done.stdout.splitlines() if line.startswith("| MCNN"))
+    assert float(row.split("|")[2].split()[0]) == pytest.approx(expected, abs=0.06)
+
+
+def test_50_000_frames_index_in_seconds(tmp_path: Path) -> None:
+    """Indexing opens no image."""
+    import time
+
+    (tmp_path / "images").mkdir()
+    (tmp_path / "gt").mkdir()
+    for part in ("train", "val", "test"):
+        for folder in ("images", "gt"):
+            (tmp_path / "jhu" / part / folder).mkdir(parents=True)
+        names = [f"{number:05d}" for number in range(50_000 if part == "train" else 1)]
+        for name in names:
+            (tmp_path / "jhu" / part / "images" / f"{name}.jpg").touch()
+            (tmp_path / "jhu" / part / "gt" / f"{name}.txt").touch()
+        lines = "\n".join(f"{name},0,street,0,0" for name in names)
+        (tmp_path / "jhu" / part / "image_labels.txt").write_text(lines)
+    started = time.process_time()
+    assert len(BENCHMARKS["jhu_crowd"].index(tmp_path / "jhu")) == 50_002
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--like", "synth", "--out", "x"), "nothing writes its layout"),
+        (("--like", "mal", "--out", "x"), "Did you mean 'mall'"),
+    ],
+)
+def test_mistakes_of_data_synth(harness: Command, arguments: tuple[str, ...], message: str) -> None:
+    done = harness("data", "synth", *arguments)
+    assert done.returncode == 2 and message in done.stderr
+
+
+def test_data_synth_overwrites_nothing(harness: Command, tmp_path: Path) -> None:
+    (tmp_path / "x" / "mall_dataset").mkdir(parents=True)
+    done = harness("data", "synth", "--like", "mall", "--out", "x")
+    assert done.returncode == 2 and "already there" in done.stderr
+
+
+def test_a_benchmark_without_region_is_left_alone() -> None:
+    benchmark = BENCHMARKS["shtech_a"]
+    assert seen_inside(benchmark, "blur") is benchmark
+    with pytest.raises(Exception, match="Did you mean 'blur'"):
+        seen_inside(replace(benchmark), "blurr")
