@@ -53,6 +53,65 @@ def read_mat_points(path: Path, name: str) -> np.ndarray:
     return checked_points(path, variable(path, name))
 
 
+def read_points_file(path: Path) -> np.ndarray:
+    """Head points float64 [N, 2] of one picture from `.txt` or `.csv` (x, y a line), `.json`, `.npy` or `.mat`.
+
+    A text may have one line of headings; further columns are ignored. JSON is a list of [x, y] or of objects with x and y, or
+    an object with such a list under "points". A `.npy` file is never unpickled. A `.mat` file has `annPoints`, or
+    ShanghaiTech's `image_info`.
+
+    Raises:
+        DataError: unreadable, or not that.
+    """
+    import json
+
+    try:
+        if path.suffix == ".mat":
+            return _mat_points(path)
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        elif path.suffix == ".json":
+            values = _json_points(json.loads(path.read_text(encoding="utf-8")))
+        else:
+            values = _text_points(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise DataError(f"{path}: no head points ({first}); expected x and y of each head") from None
+    return checked_points(path, values)
+
+
+def _mat_points(path: Path) -> np.ndarray:
+    content = read_mat(path)
+    if "image_info" in content:
+        return image_info_points(path, content)
+    return read_mat_points(path, "annPoints")
+
+
+def image_info_points(path: Path, content: dict[str, Any]) -> np.ndarray:
+    """Head points float64 [N, 2] of ShanghaiTech's `image_info{1,1}{1,1}.location`; raises `DataError` where it is not that."""
+    try:
+        location = content["image_info"][0, 0]["location"][0, 0]
+    except (IndexError, KeyError, ValueError, TypeError):
+        raise DataError(
+            f"{path}: 'image_info' has no field 'location'; expected image_info{{1,1}}{{1,1}}.location"
+        ) from None
+    return checked_points(path, location)
+
+
+def _json_points(content: Any) -> list[list[float]]:
+    rows = content["points"] if isinstance(content, dict) else content
+    return [[row["x"], row["y"]] if isinstance(row, dict) else list(row)[:2] for row in rows]
+
+
+def _text_points(text: str) -> list[list[float]]:
+    import re
+
+    rows = [re.split(r"[,;\s]+", line.strip()) for line in text.splitlines() if line.strip()]
+    if rows and not re.match(r"[-+.\d]", rows[0][0]):
+        rows = rows[1:]  # headings
+    return [[float(value) for value in row[:2]] for row in rows]
+
+
 def checked_points(path: Path, values: Any) -> np.ndarray:
     """`values` as float64 [N, 2], N ≥ 0.
 

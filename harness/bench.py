@@ -73,7 +73,7 @@ def plan_cells(
         mark = fingerprint(benchmark, samples)
         folds = range(max(1, benchmark.folds))
         for (method, variant), seed, fold in itertools.product(methods, seeds, folds):
-            request = Request(method, benchmark.name, variant, fold, seed, **choices)
+            request = Request(method, benchmark.reference, variant, fold, seed, **choices)
             run = resolve(host, request, mark, samples)
             cells.append(Cell(run, out / run.name, existing_record(out / run.name)))
     return cells

@@ -103,10 +103,17 @@ class Benchmark:
     def needs_files(self) -> bool:
         return bool(self.expected)
 
+    @property
+    def reference(self) -> str:
+        """What finds this benchmark again: its name, or the folder of one's own data."""
+        return self.expected[0] if self.expected and Path(self.expected[0]).is_absolute() else self.name
+
     def locate(self, data_root: Path | None) -> Path | None:
         """The folder that holds this benchmark under `data_root`, or None."""
         if not self.needs_files:
             return Path()
+        if self.reference != self.name:
+            return Path(self.reference)
         if data_root is None:
             return None
         return next((data_root / place for place in self.expected if (data_root / place).is_dir()), None)

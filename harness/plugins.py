@@ -64,11 +64,18 @@ class Host:
         return self.methods[name]
 
     def benchmark(self, name: str) -> Benchmark:
-        """The benchmark called `name`, or `HarnessError` with the nearest known name."""
+        """The benchmark called `name`, or the folder of one's own data; `HarnessError` with the nearest known name."""
         self._refuse_clash(name)
-        if name not in self.benchmarks:
-            raise unknown_name("dataset", name, self.benchmarks)
-        return self.benchmarks[name]
+        if name in self.benchmarks:
+            return self.benchmarks[name]
+        folder = Path(name)
+        if folder.is_dir():
+            from harness.datasets.folder import benchmark_of
+
+            return benchmark_of(folder.resolve(), frozenset(self.benchmarks))
+        if "/" in name:
+            raise HarnessError(f"dataset {name}: no such folder")
+        raise unknown_name("dataset", name, self.benchmarks)
 
     def call(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
         """(plugin, result) for each plugin that implements `hook`; one that raises is reported and passed over."""

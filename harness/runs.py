@@ -59,7 +59,9 @@ class Run:
         request = self.request
         method = request.method + (f"[{request.variant}]" if request.variant else "")
         fold = f"-fold{request.fold}" if self.benchmark.folds else ""
-        return f"{request.dataset}-{method}-{request.recipe}-{request.budget}-seed{request.seed}{fold}-{self.id[:8]}"
+        return (
+            f"{self.benchmark.name}-{method}-{request.recipe}-{request.budget}-seed{request.seed}{fold}-{self.id[:8]}"
+        )
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.annotations import checked_points, read_mat
+from harness.annotations import image_info_points, read_mat
 from harness.benchmark import Benchmark, Sample, Statistics
 from harness.datasets.pairing import pair_files
 from harness.errors import DataError
@@ -49,13 +49,7 @@ def read_points(sample: Sample) -> np.ndarray:
     if "image_info" not in content:
         found = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "none"
         raise DataError(f"{path}: no variable 'image_info'; found {found}")
-    try:
-        location = content["image_info"][0, 0]["location"][0, 0]
-    except (IndexError, KeyError, ValueError, TypeError):
-        raise DataError(
-            f"{path}: 'image_info' has no field 'location'; expected image_info{{1,1}}{{1,1}}.location"
-        ) from None
-    return checked_points(path, location)
+    return image_info_points(path, content)
 
 
 def departures(samples: tuple[Sample, ...], points: Mapping[str, np.ndarray]) -> tuple[str, ...]:

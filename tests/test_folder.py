@@ -1,0 +1,167 @@
+"""One's own data: every way of writing points, both ways of splitting, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command, write_jpeg, write_shanghaitech_points
+from scipy.io import savemat
+
+from harness.datasets.folder import benchmark_of, index, read_points
+from harness.errors import DataError
+from harness.splits import split
+
+POINTS = np.array([[80.5, 3.25], [1.0, 60.0], [7.5, 8.0]])
+
+
+def text(path: Path, points: np.ndarray) -> None:
+    path.with_suffix(".txt").write_text("".join(f"{x} {y}\n" for x, y in points))
+
+
+def headed(path: Path, points: np.ndarray) -> None:
+    path.with_suffix(".csv").write_text("x,y,kind\n" + "".join(f"{x},{y},head\n" for x, y in points))
+
+
+def listed(path: Path, points: np.ndarray) -> None:
+    path.with_suffix(".json").write_text(json.dumps(points.tolist()))
+
+
+def named(path: Path, points: np.ndarray) -> None:
+    path.with_suffix(".json").write_text(json.dumps({"points": [{"x": x, "y": y} for x, y in points]}))
+
+
+def array(path: Path, points: np.ndarray) -> None:
+    np.save(path.with_suffix(".npy"), points)
+
+
+def matrix(path: Path, points: np.ndarray) -> None:
+    savemat(path.with_suffix(".mat"), {"annPoints": points})
+
+
+def shanghaitech(path: Path, points: np.ndarray) -> None:
+    write_shanghaitech_points(path.with_name(f"GT_{path.stem}.mat"), points)
+
+
+WRITERS = [text, headed, listed, named, array, matrix, shanghaitech]
+
+
+def pictures(folder: Path, count: int = 10) -> list[Path]:
+    generator = np.random.default_rng(0)
+    return [
+        write_jpeg(folder / f"photo_{n}.jpg", generator.integers(0, 255, (70, 90, 3), np.uint8)) for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("truth", [".", "../ground-truth", "labels"])
+def test_every_way_of_writing_points(write: Callable, truth: str, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    for number, path in enumerate(pictures(folder)):
+        place = (folder / truth).resolve()
+        place.mkdir(exist_ok=True)
+        write(place / path.name, POINTS[: number % 4])
+    samples = index(tmp_path)
+    assert len(samples) == 10 and {sample.split for sample in samples} == {"train", "test"}
+    for sample in samples:
+        number = int(sample.name.split("_")[1])
+        np.testing.assert_allclose(read_points(sample), POINTS[: number % 4])
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("train_data", "validation", "test_data")])
+def test_folders_are_splits(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        for path in pictures(tmp_path / name / "images", 3):
+            text(path, POINTS)
+    parts = split(benchmark_of(tmp_path, frozenset()), index(tmp_path))
+    assert [len(part) for part in (parts.train, parts.val, parts.test)] == [3, 3, 3]
+    assert parts.val[0].name.startswith("val/")
+
+
+def test_a_fifth_is_drawn_for_the_test_whatever_the_order(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        for path in pictures(tmp_path / place, 20):
+            text(path, POINTS)
+    first, second = ([s.name for s in index(tmp_path / place) if s.split == "test"] for place in ("a", "b"))
+    assert first == second and len(first) == 4
+
+
+def test_coco_boxes_and_key_points(tmp_path: Path) -> None:
+    pictures(tmp_path, 5)
+    images = [{"id": n + 7, "file_name": f"some/where/photo_{n}.jpg"} for n in range(5)]
+    annotations = [
+        {"image_id": 7, "bbox": [10, 20, 6, 8]},
+        {"image_id": 7, "keypoints": [0, 0, 0, 30, 40, 2], "bbox": [0, 0, 1, 1]},
+        {"image_id": 8, "keypoints": [0, 0, 0], "bbox": [4, 4, 2, 2]},
+    ]
+    (tmp_path / "labels.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    found = {sample.name: read_points(sample).tolist() for sample in index(tmp_path)}
+    assert found["photo_0"] == [[13, 24], [30, 40]]
+    assert found["photo_1"] == [[5, 5]]
+    assert found["photo_2"] == []
+    write_jpeg(tmp_path / "photo_9.jpg", np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(DataError, match=r"labels\.json: no entry for photo_9\.jpg"):
+        index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("photo_0.txt", b"1 2\nthree four\n", r"photo_0\.txt: no head points"),
+        ("photo_0.txt", b"1 2\n3\n", r"photo_0\.txt: "),
+        ("photo_0.json", b'{"heads": []}', r"photo_0\.json: no head points"),
+        ("photo_0.json", b"{", r"photo_0\.json: no head points"),
+        ("photo_0.npy", b"\x93NUMPY\x01\x00", r"photo_0\.npy: no head points"),
+        ("photo_0.csv", b"x,y\nnan,3\n", r"photo_0\.csv: 1 of 1 head points are NaN"),
+    ],
+)
+def test_bad_points_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    for path in pictures(tmp_path, 5):
+        text(path, POINTS)
+    (tmp_path / "photo_0.txt").unlink()
+    (tmp_path / name).write_bytes(content)
+    sample = next(sample for sample in index(tmp_path) if sample.name == "photo_0")
+    with pytest.raises(DataError, match=message):
+        read_points(sample)
+
+
+def test_pickles_are_not_opened(tmp_path: Path) -> None:
+    for path in pictures(tmp_path, 5):
+        np.save(path.with_suffix(".npy"), np.array([{"a": 1}], object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"no head points .*allow_pickle"):
+        read_points(index(tmp_path)[0])
+
+
+def test_missing_parts_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no pictures"):
+        index(tmp_path)
+    pictures(tmp_path, 3)
+    with pytest.raises(DataError, match=r"photo_0\.jpg: no points; expected photo_0 with one of"):
+        index(tmp_path)
+    for path in pictures(tmp_path / "other" / "train", 3):
+        text(path, POINTS)
+    with pytest.raises(DataError, match="none for tests"):
+        index(tmp_path / "other")
+
+
+def test_a_folder_is_benched_checked_and_measured_like_a_benchmark(harness: Command, tmp_path: Path) -> None:
+    for path in pictures(tmp_path / "my photos", 12):
+        text(path, POINTS)
+    done = harness("data", "check", "my photos", "--json")
+    assert done.returncode == 0, done.stderr
+    assert ["annotations", 36, None] in json.loads(done.stdout)["rows"]
+    done = harness("bench", "--methods", "mcnn", "--datasets", "./my photos", "--budget", "smoke")
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("runs/*/record.json")
+    record = json.loads(path.read_text())
+    assert record["dataset"] == "my_photos" and record["dataset_title"] == "my photos"
+    again = harness("bench", "--methods", "mcnn", "--datasets", str(tmp_path / "my photos"), "--budget", "smoke")
+    assert "1 there already" in again.stderr
+    weights = path.with_name("best.weights.h5")
+    done = harness("eval", "--method", "mcnn", "--weights", weights, "--dataset", "my photos", "--json")
+    assert json.loads(done.stdout)["mae"] == pytest.approx(record["results"]["mae"], rel=1e-4)
+    done = harness("data", "check", "./nowhere")
+    assert done.returncode == 2 and "dataset ./nowhere: no such folder" in done.stderr
