@@ -12,6 +12,7 @@ from harness.annotations import inside
 from harness.benchmark import Benchmark, Sample, Statistics
 from harness.errors import DataError
 from harness.images import exif_orientation
+from harness.regions import points_inside
 
 LISTED = 10  # lines of one kind before "and n more"
 
@@ -41,6 +42,7 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
     rotated: list[str] = []
     empty: list[str] = []
     counts: list[int] = []
+    uncounted = 0
     points_of: dict[str, np.ndarray] = {}
     sides: list[tuple[int, int]] = []
     try:
@@ -61,6 +63,11 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
         stray = points[~inside(points, height, width)]
         where = sample.annotation or sample.name
         outside += [f"{where}: point ({x:.1f}, {y:.1f}) outside {width}×{height}" for x, y in stray]
+        if benchmark.read_roi:
+            try:
+                uncounted += len(points) - len(points_inside(points, benchmark.read_roi(sample)))
+            except DataError as error:
+                wrong.append(str(error))
         duplicates = len(points) - len(np.unique(points, axis=0)) if len(points) else 0
         if duplicates:
             repeated.append(f"{where}: {duplicates} repeated points")
@@ -69,6 +76,8 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
         if sample.image is not None and exif_orientation(sample.image.read_bytes()) != 1:
             rotated.append(f"{sample.image}: EXIF orientation, applied on reading")
     rows = _rows(benchmark.statistics, counts, len(samples), len(outside), len(wrong))
+    if benchmark.read_roi:
+        rows.insert(-1, ("points outside the region", uncounted, None))
     readable = tuple(sample for sample in samples if sample.name in points_of)
     differs = _differences(benchmark, rows, readable, points_of, sides)
     noted = [*_some(outside), *_some(repeated), *_some(empty), *_some(rotated)]

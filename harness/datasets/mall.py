@@ -7,13 +7,13 @@ at (1, 1): half a pixel is taken off. The first 800 frames train, the other 1,20
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from harness.annotations import checked_points, read_mat, variable
+from harness.annotations import variable
 from harness.benchmark import Benchmark, Sample, Statistics
+from harness.datasets.frames import locations
 from harness.datasets.pairing import natural
 from harness.errors import DataError
 from harness.regions import polygon_mask
@@ -29,7 +29,7 @@ def index(folder: Path) -> tuple[Sample, ...]:
     if not frames.is_dir():
         raise DataError(f"{frames}: no such folder; expected the authors' frames, {TRUTH} and {PERSPECTIVE}")
     images = sorted(frames.glob("seq_*.jpg"), key=lambda path: natural(path.name))
-    annotated = len(_locations(folder / TRUTH))
+    annotated = len(locations(folder / TRUTH))
     if len(images) != annotated:
         raise DataError(f"{frames}: {len(images)} frames, but {TRUTH} annotates {annotated}")
     return tuple(
@@ -48,7 +48,7 @@ def index(folder: Path) -> tuple[Sample, ...]:
 def read_points(sample: Sample) -> np.ndarray:
     """Head points float64 [N, 2] of one frame."""
     assert sample.annotation is not None
-    return _locations(sample.annotation)[int(sample.groups["frame"])] - HALF
+    return locations(sample.annotation)[int(sample.groups["frame"])] - HALF
 
 
 def read_roi(sample: Sample) -> np.ndarray:
@@ -63,23 +63,6 @@ def read_roi(sample: Sample) -> np.ndarray:
 def read_perspective(sample: Sample) -> np.ndarray:
     """float32 [H, W]."""
     return np.asarray(variable(sample.extra[0], "pMapN"), np.float32)
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, changed: int) -> list[np.ndarray]:
-    content = read_mat(path)
-    try:
-        frames = content["frame"].ravel()
-        return [checked_points(path, frame["loc"][0, 0]) for frame in frames]
-    except (IndexError, KeyError, ValueError, TypeError):
-        raise DataError(f"{path}: expected the cell 'frame' of structs with the field 'loc'") from None
-
-
-def _locations(path: Path) -> list[np.ndarray]:
-    """The points of every frame in the file, read once for as long as it does not change."""
-    if not path.is_file():
-        raise DataError(f"{path}: annotation file is missing")
-    return _read(path, path.stat().st_mtime_ns)
 
 
 def write(folder: Path, images: int, seed: int) -> None:

@@ -10,14 +10,14 @@ MATLAB's first pixel has its centre at (1, 1): half a pixel is taken off. Frames
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.annotations import checked_points, read_mat, variable
+from harness.annotations import variable
 from harness.benchmark import Benchmark, Sample, Statistics
+from harness.datasets.frames import locations
 from harness.datasets.pairing import natural
 from harness.errors import DataError
 from harness.regions import polygon_mask
@@ -37,7 +37,7 @@ def index(folder: Path) -> tuple[Sample, ...]:
         name = f"vidf1_33_{clip:03d}"
         images = sorted((videos / f"{name}.y").glob(f"{name}_f*.png"), key=lambda path: natural(path.name))
         path = truth / f"{name}_frame_full.mat"
-        annotated = len(_locations(path))
+        annotated = len(locations(path))
         if len(images) != annotated:
             raise DataError(f"{videos / name}.y: {len(images)} frames, but {path.name} annotates {annotated}")
         for image in images:
@@ -58,7 +58,7 @@ def _place(folder: Path, places: tuple[str, ...], needed: str) -> Path:
 def read_points(sample: Sample) -> np.ndarray:
     """Head points float64 [N, 2] of one frame."""
     assert sample.annotation is not None
-    return _locations(sample.annotation)[int(sample.groups["frame"])] - HALF
+    return locations(sample.annotation)[int(sample.groups["frame"])] - HALF
 
 
 def read_roi(sample: Sample) -> np.ndarray:
@@ -76,23 +76,6 @@ def _field(path: Path, name: str, field: str) -> Any:
         return variable(path, name)[field][0, 0]
     except (IndexError, KeyError, ValueError, TypeError):
         raise DataError(f"{path}: {name!r} has no field {field!r}; expected the authors' struct") from None
-
-
-@lru_cache(maxsize=2 * CLIPS)
-def _read(path: Path, changed: int) -> list[np.ndarray]:
-    content = read_mat(path)
-    try:
-        frames = content["frame"] if "frame" in content else content["fgt"]["frame"][0, 0]
-        return [checked_points(path, frame["loc"][0, 0]) for frame in frames.ravel()]
-    except (IndexError, KeyError, ValueError, TypeError):
-        raise DataError(f"{path}: expected 'frame' or 'fgt.frame', structs with the field 'loc'") from None
-
-
-def _locations(path: Path) -> list[np.ndarray]:
-    """The points of every frame in the file, read once for as long as it does not change."""
-    if not path.is_file():
-        raise DataError(f"{path}: annotation file is missing")
-    return _read(path, path.stat().st_mtime_ns)
 
 
 def write(folder: Path, images: int, seed: int) -> None:
