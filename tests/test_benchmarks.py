@@ -106,6 +106,7 @@ def test_the_check_reads_every_file(name: str, tmp_path: Path) -> None:
     rows = {what: (value, published) for what, value, published in found.rows}
     assert rows["images"][1] is not None and rows["annotations"][1] is not None
     assert rows["points outside the frame"][0] == 0
+    assert not any("resized" in line for line in found.differs)  # 480 × 640 is a camera's size
     if benchmark.read_roi is not None:
         everything = [(sample, benchmark.read_points(sample)) for sample in benchmark.index(folder)]
         expected = sum(len(points) - len(points_inside(points, benchmark.read_roi(s))) for s, points in everything)

@@ -131,6 +131,7 @@ def test_check_tells_wrong_from_different(tiny_shanghaitech: Tiny) -> None:
     write_shanghaitech_points(truth / "GT_IMG_3.mat", np.array([[np.nan, 1.0]]))
     image = folder / "train_data/images/IMG_4.jpg"
     image.write_bytes(image.read_bytes()[:200])
+    write_jpeg(folder / "test_data/images/IMG_1.jpg", np.zeros((96, 128, 3), np.uint8))
     found = check(SHTECH_A, folder)
     assert [line.partition(": ")[0].rpartition("/")[2] for line in found.wrong] == [
         "GT_IMG_3.mat",
