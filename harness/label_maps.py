@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.benchmark import Benchmark, Sample
+from harness.digests import file_digest
 from harness.errors import DataError
 
 
@@ -39,10 +40,7 @@ class LabelMap:
         for sample in samples:
             for path in self.files(benchmark, sample):
                 found = True
-                try:
-                    digest.update(hashlib.blake2b(path.read_bytes(), digest_size=16).digest())
-                except OSError as error:
-                    raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+                digest.update(file_digest(path))
         return f"{self.source} {digest.hexdigest()}" if found else self.source
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.benchmark import Benchmark, Sample
 from harness.budgets import Budget, budget_named, capped
+from harness.digests import file_digest
 from harness.errors import HarnessError, unknown_name
 from harness.method import COMMON, Method, ModelOptions, Recipe
 from harness.plugins import Host
@@ -139,8 +140,6 @@ def fingerprint(benchmark: Benchmark, samples: tuple[Sample, ...]) -> str:
     Raises:
         DataError: a file is missing.
     """
-    from harness.errors import DataError
-
     digest = hashlib.blake2b(digest_size=12)
     seen: dict[Path, bytes] = {}  # a scene's region, or the annotations of all frames, are one file for many samples
     digest.update(json.dumps([benchmark.name, dict(benchmark.protocol)], sort_keys=True).encode())
@@ -150,10 +149,7 @@ def fingerprint(benchmark: Benchmark, samples: tuple[Sample, ...]) -> str:
             if path is None:
                 continue
             if path not in seen:
-                try:
-                    seen[path] = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-                except OSError as error:
-                    raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+                seen[path] = file_digest(path)
             digest.update(seen[path])
     return digest.hexdigest()
 
