@@ -24,21 +24,24 @@ def start() -> None:
         os.dup2(standard_error, 2)
         os.close(standard_error)
         os.close(silence)
-    _keep_dilations_apart()
+    _settle_graphs()
 
 
-def _keep_dilations_apart() -> None:
-    """Turns off TensorFlow's constant folding, which breaks networks that see one input through several dilations.
+def _settle_graphs() -> None:
+    """Turns off two of TensorFlow's graph optimisers.
 
-    It gives all of them the padding of one ("padded_shape[0]=680 is not divisible by block_shape[0]=3"), once a network was
-    called with images of two heights (TensorFlow 2.21; tensorflow/tensorflow#26797).
+    Constant folding breaks networks that see one input through several dilations: it gives all of them the padding of one
+    ("padded_shape[0]=680 is not divisible by block_shape[0]=3"), once a network was called with images of two heights
+    (TensorFlow 2.21; tensorflow/tensorflow#26797). Dependency optimisation orders the terms of sums of three and more gradients
+    differently from one process to the next, so that runs of networks that fork did not repeat to the bit.
     """
     import keras
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
-        tensorflow.config.optimizer.set_experimental_options({"constant_folding": False})
+        off = {"constant_folding": False, "dependency_optimization": False}
+        tensorflow.config.optimizer.set_experimental_options(off)
 
 
 def prepare(seed: int, precision: str = "float32") -> None:
@@ -46,7 +49,7 @@ def prepare(seed: int, precision: str = "float32") -> None:
     import keras
 
     keras.utils.set_random_seed(seed)
-    _keep_dilations_apart()
+    _settle_graphs()
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 

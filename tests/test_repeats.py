@@ -1,0 +1,72 @@
+"""The same steps from the same seed give the same weights to the bit, in every process, for every method.
+
+Graph optimisers and thread pools may order sums differently in each process, so one process compared with itself shows nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+if keras.backend.backend() != "tensorflow" and __name__ != "__main__":
+    pytest.skip("runs are repeatable to the bit on the default backend", allow_module_level=True)
+PROCESSES, STEPS, SIDE = 3, 2, 32
+
+
+def weights_after_training() -> dict[str, str]:
+    """A digest of every method's weights after two steps."""
+    from harness import backend
+    from harness.method import COMMON, ModelOptions
+    from harness.network import PointTrainer
+    from harness.plugins import load_host
+
+    backend.start()
+    found = {}
+    for name, method in sorted(load_host().methods.items()):
+        backend.prepare(0)
+        options = ModelOptions(density_scale=COMMON.density_scale, largest_count=40.0)
+        trainer = PointTrainer(method.build(options), method, options)
+        trainer.start(COMMON.stages[0], backend.jit_compile())
+        generator = np.random.default_rng(0)
+        for _ in range(STEPS):
+            images = generator.integers(0, 255, (2, SIDE, SIDE, method.channels), np.uint8)
+            points = np.full((2, 8, 4), [0, 0, 4, 1], np.float32)
+            points[..., :2] = generator.uniform(0, SIDE, (2, 8, 2))
+            maps = {key: generator.uniform(0, 1, (2, SIDE, SIDE, 1)).astype(np.float32) for key in method.maps(options)}
+            trainer.train(images, points, maps)
+        digest = hashlib.sha256()
+        for variable in trainer.network.variables:
+            digest.update(np.asarray(variable).tobytes())
+        found[name] = digest.hexdigest()
+        keras.backend.clear_session()
+    return found
+
+
+@pytest.fixture(scope="module")
+def repeats(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    folder: Path = tmp_path_factory.mktemp("repeats")
+    processes = []
+    for number in range(PROCESSES):
+        with (folder / f"{number}.txt").open("w") as output:
+            processes.append(subprocess.Popen([sys.executable, __file__], stdout=output))
+    assert [process.wait(timeout=900) for process in processes] == [0] * PROCESSES
+    return [json.loads((folder / f"{n}.txt").read_text().splitlines()[-1]) for n in range(PROCESSES)]
+
+
+def test_every_method_repeats_to_the_bit_in_every_process(repeats: list[dict[str, str]]) -> None:
+    from harness.plugins import load_host
+
+    assert set(repeats[0]) == set(load_host().methods)
+    different = {name for name in repeats[0] if len({run[name] for run in repeats}) > 1}
+    assert not different, f"{sorted(different)}: other weights in another process"
+
+
+if __name__ == "__main__":
+    print(json.dumps(weights_after_training()))
