@@ -93,7 +93,7 @@ def _one_line(error: BaseException) -> str:
 
 def _run(host: Any, run: Any, samples: Any, folder: Path, memory: int, report: Any) -> dict[str, Any]:
     """Trains, tests once, and returns the parts of the record that an ok run adds."""
-    from harness import outcome, splits, training
+    from harness import examples, outcome, splits, training
     from harness.errors import DivergedError
     from harness.evaluation import evaluate
     from harness.image_store import ImageStore
@@ -107,10 +107,12 @@ def _run(host: Any, run: Any, samples: Any, folder: Path, memory: int, report: A
     store = ImageStore(run.benchmark, run.method.channels, memory)
     trained = training.train(run, split, store, folder, report, lambda model: _callbacks(host, run, model))
     test = split.test[: run.budget.test_images]
-    results = evaluate(inference_network(trained.network), run.method, run.benchmark, test, store, step)
+    network = inference_network(trained.network)
+    results = evaluate(network, run.method, run.benchmark, test, store, step)
     bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
     if bad:
         raise DivergedError(f"the predicted count of {bad} is not a finite number")
+    examples.write(folder, run, network, test, store)
     found = outcome.finished(host, run, split, points, trained, results)
     complaints = [f"plugin {plugin.name}: {error}" for plugin in host.plugins for error in plugin.errors]
     return {**found, "message": "\n".join(filter(None, [found["message"], *complaints]))}

@@ -15,6 +15,9 @@ _COMMANDS = {
     "eval": ("harness.commands.evaluate", "Measure weights on a dataset."),
     "count": ("harness.commands.count", "Count the people in your own pictures."),
     "report": ("harness.commands.report", "Make the reports from the records of past runs."),
+    "diff": ("harness.commands.diff", "What changed between two folders of runs, as markdown."),
+    "runtime": ("harness.commands.runtime", "Measure time, size and memory of methods."),
+    "published": ("harness.commands.published", "The papers' own numbers, and where they disagree."),
     "data": ("harness.commands.data", "What datasets there are, and whether the files are sound."),
     "plugins": ("harness.commands.plugins", "What plugins there are and what they add."),
 }

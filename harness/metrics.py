@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,12 +13,12 @@ GRID = 8  # a record keeps 8×8 cells an image, enough for GAME(0) … GAME(3)
 
 def mae(true: np.ndarray, predicted: np.ndarray) -> float:
     """Mean absolute count error over images. true, predicted: float [N]."""
-    return float(np.mean(np.abs(np.subtract(predicted, true))))
+    return MAE(true, predicted)
 
 
 def mse_root(true: np.ndarray, predicted: np.ndarray) -> float:
     """Root of the mean squared count error: what this field prints as "MSE"."""
-    return float(np.sqrt(np.mean(np.square(np.subtract(predicted, true)))))
+    return RMSE(true, predicted)
 
 
 def nae(true: np.ndarray, predicted: np.ndarray) -> float:
@@ -70,31 +71,61 @@ def _overlap(cells: int, length: int, stride: int) -> np.ndarray:
     return np.clip(overlap, 0, None) / stride
 
 
-def grouped_mean(groups: Sequence[tuple[np.ndarray, np.ndarray]], metric: Callable) -> float:
+Groups = Sequence[tuple[np.ndarray, np.ndarray]]
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class ImageMean:
+    """A metric that is a function of a mean over images, which is what can be resampled fast.
+
+    Attributes:
+        of: (true [N], predicted [N]) → one value an image [N].
+        finish: applied to the mean of these.
+    """
+
+    of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    finish: Callable[[np.ndarray], np.ndarray] = lambda mean: mean
+
+    def __call__(self, true: np.ndarray, predicted: np.ndarray) -> float:
+        return float(self.finish(np.mean(self.of(np.asarray(true, float), np.asarray(predicted, float)))))
+
+
+MAE = ImageMean(lambda true, predicted: np.abs(predicted - true))
+RMSE = ImageMean(lambda true, predicted: np.square(predicted - true), np.sqrt)
+
+
+def grouped_mean(groups: Groups, metric: ImageMean) -> float:
     """The mean over folds or seeds of `metric(true, predicted)`: how this field sums up cross-validation."""
     return float(np.mean([metric(true, predicted) for true, predicted in groups]))
 
 
-def bootstrap_interval(
-    groups: Sequence[tuple[np.ndarray, np.ndarray]],
-    metric: Callable[[np.ndarray, np.ndarray], float],
-    confidence: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
+def bootstrap_interval(groups: Groups, metric: ImageMean, confidence: float = 0.95) -> tuple[float, float]:
     """Percentile bootstrap interval of `grouped_mean`, images drawn with replacement within each group.
 
     Deterministic: the same groups give the same interval.
     """
-    generator = np.random.default_rng(seed)
-    draws = np.zeros(resamples)
-    for group in groups:
-        true, predicted = (np.asarray(values, float) for values in group)
-        for draw, rows in enumerate(generator.integers(0, len(true), (resamples, len(true)))):
-            draws[draw] += metric(true[rows], predicted[rows])
+    columns: dict[tuple[int, int], list[np.ndarray]] = {}
+    for number, (true, predicted) in enumerate(groups):
+        values = metric.of(np.asarray(true, float), np.asarray(predicted, float))
+        columns.setdefault((number % DRAWS, len(values)), []).append(values)
+    total = np.zeros(RESAMPLES)
+    for (draw, images), values in columns.items():
+        total += metric.finish(_shares(draw, images) @ np.stack(values, axis=1)).sum(axis=1)
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(draws / len(groups), [tail, 100 - tail])
+    low, high = np.percentile(total / len(groups), [tail, 100 - tail])
     return float(low), float(high)
+
+
+DRAWS = 8  # so many groups are resampled apart from one another; more share their draws
+
+
+@lru_cache(maxsize=2 * DRAWS)
+def _shares(draw: int, images: int) -> np.ndarray:
+    """float64 [RESAMPLES, images]: the share of each image in each resample; rows add up to 1."""
+    rows = np.random.default_rng([draw, images]).integers(0, images, (RESAMPLES, images))
+    flat = rows + images * np.arange(RESAMPLES)[:, None]
+    return np.bincount(flat.ravel(), minlength=RESAMPLES * images).reshape(RESAMPLES, images) / images
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -204,14 +206,27 @@ def read_all(folders: Iterable[Path]) -> tuple[list[Record], list[Unreadable]]:
     """Every record below `folders`, ordered by name, and the files that are no valid record."""
     records: dict[str, Record] = {}
     unreadable = []
-    for path in _files(folders):
-        try:
-            record = read(path)
-        except HarnessError as error:
-            unreadable.append(Unreadable(path, str(error).removeprefix(f"{path}: ")))
-            continue
-        records.setdefault(record.id, record)
+    with _no_garbage_collection():
+        for path in _files(folders):
+            try:
+                record = read(path)
+            except HarnessError as error:
+                unreadable.append(Unreadable(path, str(error).removeprefix(f"{path}: ")))
+                continue
+            records.setdefault(record.id, record)
     return sorted(records.values(), key=lambda record: record.name), unreadable
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Millions of small objects are made and all are kept: looking for garbage among them took two thirds of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from harness.commands import load
 
 
 @click.command("report")
+@click.argument("sources", metavar="[DIR]...", nargs=-1, type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--runs",
     multiple=True,
@@ -20,24 +21,82 @@ from harness.commands import load
     help="Folder of runs; repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True)
+@click.option(
+    "--into",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Refresh the blocks between '<!-- harness:NAME -->' and '<!-- /harness -->' in this markdown file; repeatable.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when a file is not what these records make.")
+@click.option(
+    "--merge", "merging", is_flag=True, help="First copy the records of DIR... into the first folder of --runs."
+)
 @plugin_option
-def command(runs: tuple[Path, ...], out: Path, plugin_files: tuple[Path, ...]) -> None:
-    """Make OUT/LEADERBOARD.md from the records in RUNS. Trains nothing and loads no Keras."""
+def command(
+    sources: tuple[Path, ...],
+    runs: tuple[Path, ...],
+    out: Path,
+    into: tuple[Path, ...],
+    check: bool,
+    merging: bool,
+    plugin_files: tuple[Path, ...],
+) -> None:
+    """Make the reports from the records of runs: OUT/LEADERBOARD.md, report.html, tables.json and tables/*.csv.
+
+    Trains nothing and loads no Keras. The same records give the same bytes.
+    """
+    import gc
+
     from harness.errors import HarnessError
     from harness.records import read_all
-    from harness.reporting.leaderboard import leaderboard
+    from harness.reporting import write
+    from harness.runtime_records import read_all as read_runtimes
 
+    gc.disable()  # a short process that keeps what it reads
+    conflicts: tuple[str, ...] = ()
+    if sources and not merging:
+        raise HarnessError(f"{sources[0]}: give folders of runs with --runs, or --merge to join these into {runs[0]}")
+    if merging:
+        conflicts = _merge(sources, runs[0])
     missing = next((folder for folder in runs if not folder.is_dir()), None)
     if missing is not None:
         raise HarnessError(f"{missing}: no such folder of runs; 'harness bench' makes one, --runs names another")
     records, unreadable = read_all(runs)
-    path = out / "LEADERBOARD.md"
-    text = leaderboard(records, unreadable, load(plugin_files)) + "\n"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
-    click.echo(f"{path}: {len(records)} records")
+    runtimes, bad = read_runtimes(runs)
+    unreadable += bad
+    host = load(plugin_files)
+    tables = write.tables_of(records, runtimes, host)
+    wanted = {out / name: text for name, text in write.files(tables, records, unreadable, host, runs).items()}
+    wanted |= {path: write.refreshed(path, tables) for path in into}
     for item in unreadable:
         click.echo(f"harness: {item.path}: {item.reason}", err=True)
+    if check:
+        stale = write.stale(wanted, out)
+        for line in stale:
+            click.echo(line)
+        click.echo(f"{len(stale)} of {len(wanted)} files are stale" if stale else f"{len(wanted)} files are fresh")
+    else:
+        stale = []
+        write.write(wanted, out)
+        click.echo(f"{out / 'LEADERBOARD.md'}: {len(records)} records, {len(tables)} tables")
+        click.echo(f"{out / 'report.html'}: the same with pictures")
+        for path in into:
+            click.echo(f"{path}: refreshed")
+    if stale or conflicts:
+        click.get_current_context().exit(1)
+
+
+def _merge(sources: tuple[Path, ...], into: Path) -> tuple[str, ...]:
+    from harness.errors import HarnessError
+    from harness.merging import merge
+
+    if not sources:
+        raise HarnessError("--merge: no folder given; expected 'harness report --merge DIR...'")
+    missing = next((folder for folder in sources if not folder.is_dir()), None)
+    if missing is not None:
+        raise HarnessError(f"{missing}: no such folder of runs")
+    merged = merge(sources, into)
+    click.echo(f"{into}: {len(merged.added)} records added, {len(merged.conflicts)} conflicts")
+    for line in merged.conflicts:
+        click.echo(f"conflict: {line}")
+    return merged.conflicts

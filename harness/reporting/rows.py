@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness import metrics
 from harness.records import Record
+from harness.reporting.tables import Score
 
 Counts = tuple[np.ndarray, np.ndarray]
+DIFFERENCE = metrics.ImageMean(lambda first, second: second - first)
 
 
 @dataclass(frozen=True, order=True)
@@ -26,19 +28,11 @@ class TableKey:
 
 
 @dataclass(frozen=True)
-class Score:
-    """A metric averaged over folds and seeds, and its 95 % bootstrap interval over images."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Row:
     """One line of a comparison. `records` are its finished runs, `failures` the others.
 
     `over_floor` is its MAE less the floor's, image by image: clearly better where the whole interval is below zero.
+    `behind` is its MAE less the best row's, image by image, or None where the two were not tested on the same images.
     """
 
     method: str
@@ -49,6 +43,7 @@ class Row:
     rmse: Score | None
     over_floor: Score | None
     missing: str
+    behind: Score | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +71,7 @@ def _comparison(key: TableKey, records: list[Record]) -> Comparison:
         identity = (record.method, record.variant, record.precision, record.pretrained, record.plugin.version)
         lines[identity].append(record)
     rows = sorted((_row(group) for group in lines.values()), key=_order)
+    rows = [replace(row, behind=_behind(row, rows[0])) for row in rows]
     finished = [record for record in records if record.status == "ok"]
     return Comparison(key, tuple(records), tuple(rows), _floor(finished))
 
@@ -94,8 +90,8 @@ def _row(group: list[Record]) -> Row:
         title=title,
         records=tuple(finished),
         failures=failures,
-        mae=_score(finished, metrics.mae),
-        rmse=_score(finished, metrics.mse_root),
+        mae=_score(finished, metrics.MAE),
+        rmse=_score(finished, metrics.RMSE),
         over_floor=_over_floor(finished),
         missing=_missing(group, finished),
     )
@@ -112,13 +108,13 @@ def _missing(group: list[Record], finished: list[Record]) -> str:
     return f"{len(finished)} of {expected} {unit}"
 
 
-def _score(records: Sequence[Record], metric: Callable[[np.ndarray, np.ndarray], float]) -> Score | None:
+def _score(records: Sequence[Record], metric: metrics.ImageMean) -> Score | None:
     if not records:
         return None
     return score([part for record in records for part in _parts(record)], metric)
 
 
-def score(groups: list[Counts], metric: Callable[[np.ndarray, np.ndarray], float]) -> Score:
+def score(groups: list[Counts], metric: metrics.ImageMean) -> Score:
     """`metric` averaged over `groups` (folds, seeds), with its interval."""
     low, high = metrics.bootstrap_interval(groups, metric)
     return Score(metrics.grouped_mean(groups, metric), low, high)
@@ -151,7 +147,49 @@ def _over_floor(records: Sequence[Record]) -> Score | None:
         groups += [
             (np.abs(record.data.train_mean - true), np.abs(predicted - true)) for true, predicted in _parts(record)
         ]
-    return score(groups, lambda floor, errors: float(np.mean(errors - floor)))
+    return score(groups, DIFFERENCE)
+
+
+def paired(first: Sequence[Record], second: Sequence[Record]) -> Score | None:
+    """The MAE of `second` less that of `first`, paired image by image; errors are averaged over seeds before.
+
+    None where a fold is missing on one side, or its images differ.
+    """
+    errors = [_errors_by_fold(records) for records in (first, second)]
+    if not errors[0] or errors[0].keys() != errors[1].keys():
+        return None
+    groups = []
+    for fold, before in errors[0].items():
+        after = errors[1][fold]
+        if [name for name, *_ in before] != [name for name, *_ in after]:
+            return None
+        for group in sorted({group for _, group, _ in before}):
+            pairs = [(a[2], b[2]) for a, b in zip(before, after, strict=True) if a[1] == group]
+            groups.append((np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])))
+    return score(groups, DIFFERENCE)
+
+
+def _errors_by_fold(records: Sequence[Record]) -> dict[int, list[tuple[str, str, float]]]:
+    """(image, averaging group, mean absolute error over seeds) of each fold's test images."""
+    by_fold: dict[int, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: (record.fold, record.seed)):
+        by_fold[record.fold].append(record)
+    found = {}
+    for fold, members in by_fold.items():
+        group = members[0].identity.get("protocol", {}).get("mean_of", "")
+        errors: dict[str, list[float]] = defaultdict(list)
+        groups: dict[str, str] = {}
+        for record in members:
+            assert record.results is not None
+            for image in record.results.per_image:
+                errors[image.image].append(abs(image.predicted - image.true))
+                groups[image.image] = image.groups.get(group, "")
+        found[fold] = [(name, groups[name], float(np.mean(errors[name]))) for name in sorted(errors)]
+    return found
+
+
+def _behind(row: Row, best: Row) -> Score | None:
+    return paired(best.records, row.records) if row is not best and row.records else None
 
 
 def _floor(finished: Sequence[Record]) -> tuple[Score, Score] | None:
@@ -164,4 +202,4 @@ def _floor(finished: Sequence[Record]) -> tuple[Score, Score] | None:
         record = by_fold[fold]
         assert record.data is not None
         groups += [(true, np.full_like(true, record.data.train_mean)) for true, _ in _parts(record)]
-    return score(groups, metrics.mae), score(groups, metrics.mse_root)
+    return score(groups, metrics.MAE), score(groups, metrics.RMSE)

@@ -1,0 +1,26 @@
+"""`harness diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("diff")
+@click.argument("before", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("after", type=click.Path(path_type=Path, file_okay=False))
+def command(before: Path, after: Path) -> None:
+    """What changed from the runs in BEFORE to those in AFTER, as markdown for a pull request."""
+    from harness.errors import HarnessError
+    from harness.records import read_all
+    from harness.reporting.difference import difference
+
+    for folder in (before, after):
+        if not folder.is_dir():
+            raise HarnessError(f"{folder}: no such folder of runs")
+    sides = [read_all([folder]) for folder in (before, after)]
+    click.echo(difference(sides[0][0], sides[1][0]))
+    for _, unreadable in sides:
+        for item in unreadable:
+            click.echo(f"harness: {item.path}: {item.reason}", err=True)

@@ -1,0 +1,57 @@
+"""A method's variants side by side, with what its paper printed for them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from harness.published import PublishedValue
+from harness.reporting.comparison import LEFT, published_of, section_of, table_name, title_of
+from harness.reporting.rows import Comparison, Row, paired
+from harness.reporting.tables import MISSING, Cell, Table, ranked, scored, words
+
+
+def ablation_tables(comparisons: Sequence[Comparison], values: list[PublishedValue]) -> list[Table]:
+    """One table for each method of which a variant was run, within one comparison."""
+    tables = []
+    for comparison in comparisons:
+        by_method: dict[str, list[Row]] = defaultdict(list)
+        for row in comparison.rows:
+            by_method[row.method.partition("[")[0]].append(row)
+        for method, rows in sorted(by_method.items()):
+            if any("[" in row.method for row in rows):
+                tables.append(_table(method, rows, comparison, values))
+    return tables
+
+
+def _table(method: str, rows: list[Row], comparison: Comparison, values: list[PublishedValue]) -> Table:
+    whole = next((row for row in rows if row.method == method and row.records), None)
+    lines = []
+    for row in rows:
+        printed = published_of(values, row.method, comparison.key.dataset, "mae")
+        difference = paired(whole.records, row.records) if whole and row is not whole and row.records else None
+        change = Cell()
+        if difference:
+            text = f"{difference.value:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
+            change = Cell(text, difference)
+        lines.append(
+            [
+                words(row.title + (f" ({row.missing})" if row.missing else "")),
+                scored(row.mae),
+                scored(row.rmse),
+                change,
+                Cell(" / ".join(f"{value:g}" for value in printed) or MISSING, printed[0] if printed else None),
+            ]
+        )
+    for column in (1, 2):
+        for line, cell in zip(lines, ranked([line[column] for line in lines]), strict=True):
+            line[column] = cell
+    return Table(
+        table_name(comparison.key, f"ablation-{method}"),
+        f"{title_of(comparison)}: variants of {rows[0].title.partition(' [')[0]}",
+        ("method", "MAE", "RMSE", "against the whole method", "published MAE"),
+        tuple(tuple(line) for line in lines),
+        ("against the whole method: difference of MAE, image by image, with its 95 % interval",),
+        LEFT,
+        section_of(comparison.key),
+    )

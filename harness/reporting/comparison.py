@@ -1,0 +1,225 @@
+"""One benchmark's comparison table: measured beside published, the floor under them, the protocol in the caption."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+
+from harness.budgets import BUDGETS
+from harness.published import PublishedValue
+from harness.records import Record
+from harness.reporting.rows import Comparison, Row, TableKey
+from harness.reporting.tables import MISSING, Cell, Score, Table, number, ranked, scored, words
+
+HEADERS = (
+    "method",
+    "MAE",
+    "RMSE",
+    "behind the best",
+    "published MAE",
+    "published RMSE",
+    "gap MAE",
+    "runs",
+    "seeds",
+    "train min",
+    "pretrained",
+    "precision",
+    "device",
+)
+COMPACT = ("method", "MAE", "RMSE", "published MAE", "runs", "train min")
+LEFT = frozenset({"method", "pretrained", "precision", "device", "source"})
+TOO_GOOD = 0.9  # a whole interval below this share of the published MAE is suspicious
+FLOOR = "*mean of the training counts (floor)*"
+
+
+def table_name(key: TableKey, kind: str) -> str:
+    """ "shtech_a-common-quick" with the kind behind it; unique among the tables of one fingerprint of the data."""
+    parts = [key.dataset, key.recipe, key.budget, *(["test-oracle"] if key.select == "test-oracle" else []), kind]
+    return "-".join(filter(None, parts))
+
+
+def section_of(key: TableKey) -> str:
+    """The comparison a table belongs to, as an anchor of the page."""
+    return f"{table_name(key, '')}-{key.fingerprint[:6]}"
+
+
+def title_of(comparison: Comparison) -> str:
+    key = comparison.key
+    title = f"{comparison.records[0].dataset_title}: budget {key.budget}, recipe {key.recipe}"
+    return title + (", CHECKPOINT CHOSEN ON THE TEST SET" if key.select == "test-oracle" else "")
+
+
+def comparison_table(comparison: Comparison, values: list[PublishedValue]) -> Table:
+    """The table of one benchmark, recipe, budget and way of selection; best first."""
+    rows = [_cells(row, comparison, values) for row in comparison.rows]
+    for column in (1, 2):
+        marked = ranked([row[column] for row in rows])
+        for row, cell in zip(rows, marked, strict=True):
+            row[column] = cell
+    if comparison.floor:
+        floor = [words(FLOOR), scored(comparison.floor[0]), scored(comparison.floor[1])]
+        rows.append(floor + [Cell()] * (len(HEADERS) - len(floor)))
+    return Table(
+        table_name(comparison.key, ""),
+        title_of(comparison),
+        HEADERS,
+        tuple(tuple(row) for row in rows),
+        tuple(_caption(comparison, values)),
+        LEFT,
+        section_of(comparison.key),
+    )
+
+
+def published_of(values: Iterable[PublishedValue], method: str, dataset: str, metric: str) -> list[float]:
+    """The different values that papers print for one method and benchmark."""
+    wanted = (method, dataset, metric, "", "")
+    return sorted({v.value for v in values if (v.method, v.dataset, v.metric, v.scene, v.category) == wanted})
+
+
+def too_good(row: Row, dataset: str, values: list[PublishedValue]) -> bool:
+    """Whether a row is far better than its paper: in this field a leak, a scaling bug, or a choice on the test set."""
+    printed = published_of(values, row.method, dataset, "mae")
+    return bool(printed and row.mae and row.mae.high < TOO_GOOD * min(printed))
+
+
+def row_title(row: Row) -> str:
+    """The row's method with what must be known about it."""
+    title = row.title
+    if row.over_floor and row.over_floor.high >= 0:
+        title += " (not better than the floor)" if row.over_floor.value >= 0 else " (not clearly better than the floor)"
+    if row.missing:
+        title += f" ({row.missing})"
+    return title
+
+
+def _cells(row: Row, comparison: Comparison, values: list[PublishedValue]) -> list[Cell]:
+    dataset = comparison.key.dataset
+    title = row_title(row)
+    if too_good(row, dataset, values):
+        title += " (FAR BETTER THAN ITS PAPER: look for a leak)"
+    printed = [published_of(values, row.method, dataset, metric) for metric in ("mae", "rmse")]
+    texts = [Cell(" / ".join(f"{v:g}" for v in found) or MISSING, found[0] if found else None) for found in printed]
+    gap = number(row.mae.value - printed[0][0]) if row.mae and printed[0] else Cell()
+    if gap.value is not None and isinstance(gap.value, float) and gap.value > 0:
+        gap = Cell(f"+{gap.text}", gap.value)
+    head = [words(title), scored(row.mae), scored(row.rmse), _behind(row.behind), *texts, gap]
+    some = (row.records or row.failures)[0]
+    tail = [words(some.pretrained), words(some.precision)]
+    if not row.records:
+        return [*head, words(some.status), Cell(), Cell(), *tail, Cell()]
+    minutes = statistics.fmean(record.training.seconds for record in row.records) / 60  # type: ignore[union-attr]
+    devices = sorted({f"{record.environment['device']}, {record.environment['backend']}" for record in row.records})
+    return [
+        *head,
+        Cell(str(len(row.records)), len(row.records)),
+        Cell(str(count := len({record.seed for record in row.records})), count),
+        number(minutes),
+        *tail,
+        words("; ".join(devices)),
+    ]
+
+
+def _behind(score: Score | None) -> Cell:
+    if score is None:
+        return Cell()
+    return Cell(f"{score.value:+.1f} [{score.low:+.1f}, {score.high:+.1f}]", score)
+
+
+def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:
+    first, key = comparison.records[0], comparison.key
+    finished = [record for record in comparison.records if record.status == "ok"]
+    budget = BUDGETS.get(key.budget)
+    lines = [
+        budget.describe() if budget else f"budget {key.budget}",
+        _recipe(finished or list(comparison.records)),
+    ]
+    if key.select == "test-oracle":
+        lines.append(
+            "the checkpoint was chosen by its error on the test set, as many papers did: these numbers are too good, and are "
+            "never mixed with others"
+        )
+    else:
+        lines.append("the checkpoint was chosen on images held out of training; the test images were looked at once")
+    seeds = len({record.seed for record in comparison.records})
+    if first.folds:
+        both = " and seeds" if seeds > 1 else ""
+        lines.append(f"{first.folds}-fold cross-validation; MAE and RMSE are means over folds{both}")
+    elif seeds > 1:
+        lines.append(f"means over {seeds} seeds")
+    mean_of = first.identity.get("protocol", {}).get("mean_of")
+    if mean_of:
+        lines.append(f"MAE and RMSE are means over the {mean_of}s of the test set, as in the papers")
+    if finished:
+        lines += _data(finished)
+    sources = sorted({f"{v.paper}, {v.table}" for v in values if v.dataset == key.dataset and _shown(comparison, v)})
+    if sources:
+        lines.append(f"published numbers (their own training and budget): {'; '.join(sources)}")
+        lines.append("gap MAE: measured less published (the lowest, where papers disagree)")
+    lines.append(
+        "behind the best: the MAE less that of the first row, image by image; clearly behind where the whole interval is above "
+        "zero. Clearly better than the floor: the same against the floor, the whole interval below zero"
+    )
+    for row in comparison.rows:
+        if too_good(row, key.dataset, values):
+            lines.append(
+                f"**{row.title} is far better than its paper.** In this field that has meant a checkpoint chosen on the test "
+                f"set, a scaling bug or a leak: check before believing it"
+            )
+    for record in comparison.records:
+        if record.status != "ok":
+            message = " ⏎ ".join(line.strip().replace("|", "¦") for line in record.message.splitlines())
+            lines.append(f"**{record.status}**: {record.name}: {message or 'no message'}")
+    return lines
+
+
+def _recipe(records: list[Record]) -> str:
+    """The schedule in words, from the identity of the runs; methods' own recipes differ and are in their records."""
+    recipe = records[0].identity["recipe"]
+    if recipe["name"] != "common":
+        return "recipe paper: each method as its paper trained it, within the budget"
+    stage = recipe["stages"][0]
+    return (
+        f"recipe common: the same for all – {stage['optimizer']}, learning rate {stage['learning_rate']:g} ({stage['decay']}), "
+        f"random crops, flips, density maps of fixed sigma {recipe['sigma']['pixels']:g} px"
+    )
+
+
+def _data(finished: list[Record]) -> list[str]:
+    data = finished[0].data
+    assert data is not None
+    lines = [f"data fingerprint {data.fingerprint}"]
+    if data.test_images < data.test_images_available:
+        lines.append(f"measured on {data.test_images} of {data.test_images_available} test images")
+    lines += [f"**not the authors' own files**: {departure}" for departure in data.departures]
+    return lines
+
+
+def _shown(comparison: Comparison, value: PublishedValue) -> bool:
+    return value.metric in ("mae", "rmse") and any(row.method == value.method for row in comparison.rows)
+
+
+def published_table(dataset: str, title: str, values: list[PublishedValue]) -> Table | None:
+    """Every method that the papers' tables have on one benchmark, ablations left out; None where there is nothing."""
+    lines: dict[tuple[str, str], dict[str, float]] = {}
+    for value in values:
+        whole = not value.scene and not value.category and "[" not in value.method
+        if value.dataset == dataset and value.metric in ("mae", "rmse") and whole:
+            lines.setdefault((value.method, f"{value.paper}, {value.table}"), {})[value.metric] = value.value
+    if not lines:
+        return None
+    rows = sorted(
+        ((method, found.get("mae"), found.get("rmse"), source) for (method, source), found in lines.items()),
+        key=lambda row: (row[1] is None, row[1] or 0.0, row[0], row[3]),
+    )
+    return Table(
+        f"{dataset}-published",
+        f"{title}: published",
+        ("method", "MAE", "RMSE", "source"),
+        tuple((words(method), _printed(mae), _printed(rmse), words(source)) for method, mae, rmse, source in rows),
+        ("as printed, each under its own training, data and tricks; the same method may differ from paper to paper",),
+        LEFT,
+    )
+
+
+def _printed(value: float | None) -> Cell:
+    return Cell() if value is None else Cell(f"{value:g}", value)

@@ -1,0 +1,157 @@
+"""Where the errors are: by scene, by category, by number of heads, by place in the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from harness import metrics
+from harness.published import PublishedValue
+from harness.records import ImageCount, Record
+from harness.reporting.comparison import LEFT, section_of, table_name, title_of
+from harness.reporting.rows import Comparison, Row
+from harness.reporting.tables import Cell, Table, number, ranked, words
+
+LEVELS = (("low (≤ 300)", 0, 300), ("middle (≤ 700)", 300, 700), ("high (> 700)", 700, float("inf")))
+EQUAL_GROUPS = 4
+JHU = ("Distractors", "Low", "Medium", "High", "Weather", "Overall")  # the order of the papers' tables
+JHU_DATASETS = ("jhu_crowd", "jhu_crowd_pp")
+
+
+def group_tables(comparison: Comparison, values: list[PublishedValue]) -> list[Table]:
+    """The further tables of one comparison; none where no run has finished."""
+    rows = [row for row in comparison.rows if row.records]
+    if not rows:
+        return []
+    tables = []
+    if comparison.key.dataset == "worldexpo10" or _mean_of(comparison):
+        tables.append(_scenes(comparison, rows, values))
+    if comparison.key.dataset in JHU_DATASETS:
+        tables.append(_categories(comparison, rows, values))
+    return [*tables, _counts(comparison, rows)]
+
+
+def jhu_category(name: str) -> Callable[[ImageCount], bool]:
+    """Whether an image belongs to a row of JHU-CROWD's tables.
+
+    Sindagi et al., ICCV 2019: Low up to 50 heads, Medium up to 500, High above; Weather is any degradation; Distractors are
+    images of none.
+    """
+    groups = {"Distractors": "distractor", "Weather": "weather", "Low": "level", "Medium": "level", "High": "level"}
+    return lambda image: name == "Overall" or image.groups.get(groups[name]) == name
+
+
+def _mean_of(comparison: Comparison) -> str:
+    return str(comparison.records[0].identity.get("protocol", {}).get("mean_of") or "")
+
+
+def _images(records: Iterable[Record]) -> list[ImageCount]:
+    return [image for record in records for image in record.results.per_image]  # type: ignore[union-attr]
+
+
+def _error(images: list[ImageCount], metric: Callable[[np.ndarray, np.ndarray], float]) -> float | None:
+    if not images:
+        return None
+    return metric(np.array([image.true for image in images]), np.array([image.predicted for image in images]))
+
+
+def _scenes(comparison: Comparison, rows: list[Row], values: list[PublishedValue]) -> Table:
+    """MAE by scene and the mean of scenes, the papers' rows below."""
+    group = _mean_of(comparison)
+    scenes = sorted({image.groups.get(group, "") for row in rows for image in _images(row.records)})
+    lines = []
+    for row in rows:
+        found = [
+            _error([image for image in _images(row.records) if image.groups.get(group, "") == scene], metrics.mae)
+            for scene in scenes
+        ]
+        known = [value for value in found if value is not None]
+        lines.append([words(row.title), *map(number, found), number(float(np.mean(known)) if known else None)])
+    lines = _marked(lines)
+    printed: dict[tuple[str, str], dict[str, float]] = {}
+    for value in values:
+        if value.dataset == comparison.key.dataset and value.metric == "mae" and value.scene:
+            printed.setdefault((value.method, value.paper), {})[value.scene] = value.value
+    for (method, paper), found in sorted(printed.items()):
+        lines.append(
+            [words(f"*{method}, published ({paper})*"), *(number(found.get(name)) for name in (*scenes, "average"))]
+        )
+    headers = ("method", *scenes, "average")
+    notes = (f"MAE of each {group}'s test images; average is the mean of {group}s", "published averages are as printed")
+    return _table(comparison, "scenes", f"by {group}", headers, lines, notes)
+
+
+def _categories(comparison: Comparison, rows: list[Row], values: list[PublishedValue]) -> Table:
+    headers = ("method", *(f"{name} {metric}" for name in JHU for metric in ("MAE", "RMSE")))
+    lines = []
+    for row in rows:
+        line = [words(row.title)]
+        for name in JHU:
+            images = list(filter(jhu_category(name), _images(row.records)))
+            line += [number(_error(images, metrics.mae)), number(_error(images, metrics.mse_root))]
+        lines.append(line)
+    lines = _marked(lines)
+    printed: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
+    for value in values:
+        if value.dataset == comparison.key.dataset and value.metric in ("mae", "rmse") and "[" not in value.method:
+            printed.setdefault((value.method, value.paper), {})[value.category or "Overall", value.metric] = value.value
+    for (method, paper), found in sorted(printed.items()):
+        cells = [number(found.get((name, metric))) for name in JHU for metric in ("mae", "rmse")]
+        lines.append([words(f"*{method}, published ({paper})*"), *cells])
+    some = _images(rows[0].records[:1])
+    sizes = ", ".join(f"{name} {sum(map(jhu_category(name), some))}" for name in JHU)
+    return _table(comparison, "categories", "by category", headers, lines, (f"test images: {sizes}",))
+
+
+def _counts(comparison: Comparison, rows: list[Row]) -> Table:
+    """MAE by level and by equal-sized groups of true count, NAE and GAME."""
+    true = np.sort([image.true for image in _images(rows[0].records)])
+    edges = [float(part[-1]) for part in np.array_split(true, EQUAL_GROUPS) if len(part)]
+    edges = sorted(set(edges))
+    quarters = list(zip([-1.0, *edges[:-1]], edges, strict=True))
+    names = [f"{below + 1:.0f}–{last:.0f} heads" for below, last in quarters]
+    headers = ("method", *(name for name, _, _ in LEVELS), *names, "NAE", *(f"GAME({level})" for level in range(4)))
+    lines = []
+    for row in rows:
+        images = _images(row.records)
+        line = [words(row.title)]
+        for below, last in [*((a if a else -1, b) for _, a, b in LEVELS), *quarters]:
+            line.append(number(_error([image for image in images if below < image.true <= last], metrics.mae)))
+        truth, found = (
+            np.array([getattr(image, key) for image in images]).reshape(-1, metrics.GRID, metrics.GRID)
+            for key in ("true_grid", "predicted_grid")
+        )
+        nae = _error(images, metrics.nae)
+        line.append(number(nae if nae == nae else None, 3))
+        line += [number(metrics.game(level, truth, found)) for level in range(4)]
+        lines.append(line)
+    sizes = [
+        sum(below < value <= last for value in true) for below, last in [(a if a else -1, b) for _, a, b in LEVELS]
+    ]
+    runs = "" if len(rows[0].records) == 1 else " of all runs together"
+    notes = (
+        f"MAE{runs} by true count: {', '.join(f'{n} images {name}' for n, (name, _, _) in zip(sizes, LEVELS, strict=True))}, "
+        f"and {len(names)} groups of about equal size",
+        "GAME(L): the error summed over 4^L equal regions of an image (Guerrero-Gómez-Olmedo et al., 2015)",
+    )
+    return _table(comparison, "counts", "by number of heads and place", headers, _marked(lines), notes)
+
+
+def _marked(lines: list[list[Cell]]) -> list[list[Cell]]:
+    columns = [list(column) for column in zip(*lines, strict=True)]
+    return [list(row) for row in zip(columns[0], *(ranked(column) for column in columns[1:]), strict=True)]
+
+
+def _table(
+    comparison: Comparison,
+    kind: str,
+    what: str,
+    headers: tuple[str, ...],
+    lines: list[list[Cell]],
+    notes: tuple[str, ...],
+) -> Table:
+    rows, section = tuple(tuple(line) for line in lines), section_of(comparison.key)
+    return Table(
+        table_name(comparison.key, kind), f"{title_of(comparison)}: {what}", headers, rows, notes, LEFT, section
+    )

@@ -1,0 +1,100 @@
+"""The leaderboard across the six benchmarks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from harness.reporting.comparison import LEFT, row_title
+from harness.reporting.rows import Comparison, Row
+from harness.reporting.tables import Cell, Table, number, scored, words
+
+BENCHMARKS = {
+    "shtech_a": "ShanghaiTech A",
+    "shtech_b": "ShanghaiTech B",
+    "ucf_cc_50": "UCF_CC_50",
+    "ucf_qnrf": "UCF-QNRF",
+    "worldexpo10": "WorldExpo'10",
+    "jhu_crowd": "JHU-CROWD",
+}
+Column = dict[str, Row]
+
+
+def overall_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+    """One leaderboard for each recipe, budget and way of selection with at least two of the benchmarks."""
+    groups: dict[tuple[str, str, str], dict[str, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
+    for comparison in comparisons:
+        key = comparison.key
+        if key.dataset in BENCHMARKS:
+            groups[key.recipe, key.budget, key.select][key.dataset].append(comparison)
+    return [_table(*key, found) for key, found in sorted(groups.items()) if len(found) > 1]
+
+
+def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparison]]) -> Table:
+    chosen = {name: max(tables, key=lambda table: (len(table.rows), table.key)) for name, tables in found.items()}
+    columns = {name: _by_identity(table) for name, table in chosen.items()}
+    identities = sorted({identity for column in columns.values() for identity in column})
+    complete = [one for one in identities if all(one in columns.get(name, {}) for name in BENCHMARKS)]
+    ranks = {one: _mean_rank(one, complete, columns) for one in complete}
+    lines = []
+    for one in identities:
+        rows = [columns.get(name, {}).get(one) for name in BENCHMARKS]
+        there = [row for row in rows if row]
+        standing = number(ranks[one]) if one in ranks else words(f"{len(there)} of {len(BENCHMARKS)}")
+        title = there[0].title + (f", {there[0].records[0].precision}" if _ambiguous(one, identities) else "")
+        lines.append((title, standing, [scored(row.mae) if row else Cell() for row in rows], -len(there)))
+    lines.sort(key=lambda line: (isinstance(line[1].value, str), line[3], line[1].sort_key, line[0]))
+    notes = [
+        "MAE on each benchmark under this one protocol. Mean rank: over the methods that have all six, and for them alone; the "
+        "others show how many they have, and no mean is taken over what happens to be there",
+        "a cell is there when every fold of every seed begun has finished",
+    ]
+    for name, tables in sorted(found.items()):
+        if len(tables) > 1:
+            notes.append(
+                f"{BENCHMARKS[name]}: records of {len(tables)} different sets of files; those of the most methods are shown"
+            )
+    weak = [
+        f"{row_title(row)} on {BENCHMARKS[name]}"
+        for name, column in columns.items()
+        for row in column.values()
+        if row.over_floor and row.over_floor.high >= 0
+    ]
+    if weak:
+        notes.append("; ".join(weak))
+    title = f"All benchmarks: budget {budget}, recipe {recipe}"
+    if select == "test-oracle":
+        title += ", CHECKPOINT CHOSEN ON THE TEST SET"
+    return Table(
+        "-".join(["all", recipe, budget, *(["test-oracle"] if select == "test-oracle" else [])]),
+        title,
+        ("method", "mean rank", *BENCHMARKS.values()),
+        tuple((words(title), standing, *cells) for title, standing, cells, _ in lines),
+        tuple(notes),
+        LEFT,
+    )
+
+
+Identity = tuple[str, str, str, str]
+
+
+def _by_identity(comparison: Comparison) -> dict[Identity, Row]:
+    """The complete rows of a comparison; methods of other precision or pretrained part are other methods here."""
+    return {
+        (row.method, row.records[0].precision, row.records[0].pretrained, row.records[0].plugin.version): row
+        for row in comparison.rows
+        if row.mae and not row.missing
+    }
+
+
+def _mean_rank(one: Identity, complete: list[Identity], columns: dict[str, dict[Identity, Row]]) -> float:
+    places = []
+    for name in BENCHMARKS:
+        scores = [columns[name][other].mae.value for other in complete]  # type: ignore[union-attr]
+        mine = columns[name][one].mae.value  # type: ignore[union-attr]
+        places.append(1 + sum(score < mine for score in scores) + (scores.count(mine) - 1) / 2)
+    return sum(places) / len(places)
+
+
+def _ambiguous(one: Identity, identities: list[Identity]) -> bool:
+    return sum(other[0] == one[0] for other in identities) > 1

@@ -1,0 +1,108 @@
+"""Run time and size of the methods."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+from harness.records import Record
+from harness.reporting.comparison import LEFT
+from harness.reporting.tables import Cell, Table, number, ranked, words
+from harness.runtime_records import RuntimeRecord
+
+HEADERS = (
+    "method",
+    "M parameters",
+    "MB",
+    "G multiply-adds",
+    "ms/image",
+    "images/s",
+    "peak MiB",
+    "train min",
+)
+
+
+def runtime_tables(runtimes: Sequence[RuntimeRecord], records: Sequence[Record]) -> list[Table]:
+    """One table for each device, backend, precision and image size; smallest time first."""
+    groups: dict[tuple[str, str, str, int, int], list[RuntimeRecord]] = defaultdict(list)
+    for record in runtimes:
+        environment = record.environment
+        where = (str(environment.get("device")), str(environment.get("backend")), record.precision)
+        groups[(*where, record.height, record.width)].append(record)
+    names = [f"runtime{f'-{number}' if number > 1 else ''}" for number in range(1, len(groups) + 1)]
+    return [_table(name, *key, groups[key], records) for name, key in zip(names, sorted(groups), strict=True)]
+
+
+def _table(
+    name: str,
+    device: str,
+    backend: str,
+    precision: str,
+    height: int,
+    width: int,
+    runtimes: list[RuntimeRecord],
+    records: Sequence[Record],
+) -> Table:
+    minutes = _training_minutes(records, device)
+    lines = []
+    for one in sorted(runtimes, key=lambda one: (statistics.median(one.milliseconds), one.name)):
+        title = one.title + (f" [{one.variant}]" if one.variant else "")
+        if one.not_counted:
+            title += f" (multiply-adds without {', '.join(one.not_counted)})"
+        middle = statistics.median(one.milliseconds)
+        lines.append(
+            [
+                words(title),
+                number(one.inference_parameters / 1e6, 2),
+                number(one.inference_megabytes),
+                number(one.multiply_adds / 1e9, 2),
+                number(middle, 0 if middle >= 100 else 1),
+                number(1000 / middle, 2),
+                number(one.peak_memory_mib, 0),
+                minutes.get((one.method, one.variant), Cell()),
+            ]
+        )
+    for column in (1, 2, 3, 4, 6):
+        for line, cell in zip(lines, ranked([line[column] for line in lines]), strict=True):
+            line[column] = cell
+    versions = sorted(
+        {f"{key} {value}" for one in runtimes for key, value in one.environment.get("versions", {}).items()}
+    )
+    notes = (
+        f"one {height}×{width} image at a time through the network without its training-only parts, in a fresh process; median "
+        f"of {min(len(one.milliseconds) for one in runtimes)} passes after a warm-up",
+        f"{device}, {backend}, {precision}; {', '.join(versions)}",
+        "a multiply-add is counted once (some papers print twice as many “FLOPs”); MB: weights as float32; peak: memory of "
+        + ("the process" if device.startswith("CPU") else "the device"),
+        *(
+            ["train min: mean of the runs above on this device, folds and seeds alike, of the longest budget there is"]
+            if minutes
+            else []
+        ),
+    )
+    return Table(
+        name,
+        f"Run time and size: {device}, {backend}, {precision}",
+        HEADERS,
+        tuple(tuple(line) for line in lines),
+        notes,
+        LEFT,
+    )
+
+
+BUDGETS = ("paper", "quick", "smoke")
+
+
+def _training_minutes(records: Sequence[Record], device: str) -> dict[tuple[str, str], Cell]:
+    """Mean minutes of a run by method and variant, from the longest budget that was run."""
+    found: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        if record.training and record.environment.get("device") == device:
+            found[record.method, record.variant][record.budget].append(record.training.seconds / 60)
+    cells = {}
+    for key, by_budget in found.items():
+        budget = min(by_budget, key=lambda name: BUDGETS.index(name) if name in BUDGETS else len(BUDGETS))
+        mean = statistics.fmean(by_budget[budget])
+        cells[key] = Cell(f"{mean:.1f} ({budget})", mean)
+    return cells

@@ -1,0 +1,150 @@
+"""A table as a value, and its forms: markdown for people, CSV and JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+MISSING = "–"
+DIGITS = 6  # decimals kept in CSV and JSON: more would differ between machines
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric averaged over folds and seeds, and its 95 % bootstrap interval over images."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what people read, what programs read, and "best" or "second" where it is that of its column."""
+
+    text: str = MISSING
+    value: Score | float | str | None = None
+    rank: str = ""
+
+    @property
+    def markdown(self) -> str:
+        if self.rank == "best":
+            return f"**{self.text}**"
+        return f"<u>{self.text}</u>" if self.rank == "second" else self.text
+
+    @property
+    def sort_key(self) -> float | str:
+        """What a column is sorted by."""
+        value = self.value.value if isinstance(self.value, Score) else self.value
+        return "" if value is None else value
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table with notes under it. `name` is its file name and its marker; `rows` are as long as `headers`.
+
+    `left` names the columns of words; `section` is the comparison it belongs to, if any.
+    """
+
+    name: str
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    left: frozenset[str] = frozenset({"method"})
+    section: str = ""
+
+    def markdown(self, level: int = 2, columns: Sequence[str] | None = None) -> str:
+        """Heading, pipe table, notes; `columns` leaves only those."""
+        keep = [number for number, header in enumerate(self.headers) if columns is None or header in columns]
+        grid = tabulate(
+            [[row[number].markdown for number in keep] for row in self.rows],
+            headers=[self.headers[number] for number in keep],
+            tablefmt="pipe",
+            colalign=["left" if self.headers[number] in self.left else "right" for number in keep]
+            if self.rows
+            else None,
+            disable_numparse=True,
+        )
+        parts = [f"{'#' * level} {self.title}", grid, "\n".join(f"- {note}" for note in self.notes)]
+        return "\n\n".join(filter(None, parts))
+
+    def csv(self) -> str:
+        """One line a row; a score takes three columns: value, low and high end of its interval."""
+        wide = [any(isinstance(row[n].value, Score) for row in self.rows) for n in range(len(self.headers))]
+        output = io.StringIO()
+        writer = csv.writer(output, lineterminator="\n")
+        writer.writerow(
+            name
+            for header, three in zip(self.headers, wide, strict=True)
+            for name in ([header, f"{header} low", f"{header} high"] if three else [header])
+        )
+        for row in self.rows:
+            line: list[Any] = []
+            for cell, three in zip(row, wide, strict=True):
+                if isinstance(cell.value, Score):
+                    line += [_number(cell.value.value), _number(cell.value.low), _number(cell.value.high)]
+                else:
+                    line += [_number(cell.value), *([""] * 2 if three else [])]
+            writer.writerow("" if value is None else value for value in line)
+        return output.getvalue()
+
+    def as_json(self) -> dict[str, Any]:
+        """The table as JSON values: rows are objects by header, scores {"value", "low", "high"}."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "columns": list(self.headers),
+            "rows": [
+                {header: _json(cell.value) for header, cell in zip(self.headers, row, strict=True)} for row in self.rows
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def number(value: float | None, digits: int = 1) -> Cell:
+    """A cell that shows `value` with so many decimals; missing where it is None."""
+    return Cell() if value is None else Cell(f"{value:.{digits}f}", value)
+
+
+def words(text: str) -> Cell:
+    return Cell(text or MISSING, text)
+
+
+def scored(score: Score | None) -> Cell:
+    return Cell() if score is None else Cell(str(score), score)
+
+
+def ranked(cells: Sequence[Cell]) -> list[Cell]:
+    """A column with its lowest value marked "best" and the next "second"; ties share a mark."""
+    values = sorted({round(float(cell.sort_key), DIGITS) for cell in cells if isinstance(cell.sort_key, float)})
+    marks = dict(zip(values[:2], ("best", "second"), strict=False)) if len(values) > 1 else {}
+    return [
+        Cell(cell.text, cell.value, marks.get(round(float(cell.sort_key), DIGITS), ""))
+        if isinstance(cell.sort_key, float)
+        else cell
+        for cell in cells
+    ]
+
+
+def to_json(tables: Iterable[Table]) -> str:
+    return json.dumps([table.as_json() for table in tables], indent=1, ensure_ascii=False) + "\n"
+
+
+def _number(value: Any) -> Any:
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Score):
+        return {"value": _number(value.value), "low": _number(value.low), "high": _number(value.high)}
+    return _number(value)

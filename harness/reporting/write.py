@@ -1,0 +1,110 @@
+"""Which files a report is made of, and how they are compared with, or put in the place of, what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness.atomic import replacing
+from harness.errors import HarnessError, unknown_name
+from harness.plugins import Host
+from harness.records import Record, Unreadable
+from harness.reporting import tables as forms
+from harness.reporting.html import page
+from harness.reporting.leaderboard import all_tables, leaderboard
+from harness.reporting.tables import Table
+from harness.runtime_records import RuntimeRecord
+
+_BLOCK = re.compile(r"(<!-- harness:([^\s>]+) -->\n)(.*?)(<!-- /harness -->)", re.DOTALL)
+
+
+def tables_of(records: Sequence[Record], runtimes: Sequence[RuntimeRecord], host: Host) -> list[Table]:
+    """Every table, with names that are unique."""
+    from dataclasses import replace
+
+    seen: dict[str, int] = {}
+    unique = []
+    for table in all_tables(records, runtimes, host):
+        seen[table.name] = seen.get(table.name, 0) + 1
+        number = seen[table.name]
+        unique.append(table if number == 1 else replace(table, name=f"{table.name}-{number}"))
+    return unique
+
+
+def files(
+    tables: Sequence[Table],
+    records: Sequence[Record],
+    unreadable: Sequence[Unreadable],
+    host: Host,
+    folders: Sequence[Path],
+) -> dict[str, str]:
+    """The report as text by file name."""
+    return {
+        "LEADERBOARD.md": leaderboard(tables, unreadable) + "\n",
+        "tables.json": forms.to_json(tables),
+        "report.html": page(tables, records, unreadable, host, folders),
+        **{f"tables/{table.name}.csv": table.csv() for table in tables},
+    }
+
+
+def refreshed(path: Path, tables: Sequence[Table]) -> str:
+    """The text of the markdown file `path` with every block between markers made anew.
+
+    A block is `<!-- harness:NAME -->` … `<!-- /harness -->`; NAME is a table's, or `leaderboard` for all of them.
+
+    Raises:
+        HarnessError: no such file, no marker in it, or no table of that name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot be read ({error.strerror or error})") from None
+    names = {table.name: table for table in tables}
+
+    def block(match: re.Match[str]) -> str:
+        name = match[2]
+        if name == "leaderboard":
+            made = "\n\n".join(table.markdown(3) for table in tables)
+        elif name in names:
+            made = names[name].markdown(3)
+        else:
+            raise HarnessError(f"{path}: {unknown_name('table', name, ['leaderboard', *names])}")
+        return f"{match[1]}\n{made}\n\n{match[4]}"
+
+    fresh, found = _BLOCK.subn(block, text)
+    if not found:
+        raise HarnessError(
+            f"{path}: no block to refresh; put '<!-- harness:leaderboard -->' and '<!-- /harness -->' on lines of their own, "
+            f"or the name of one table: {', '.join(names) or 'there are none yet'}"
+        )
+    return fresh
+
+
+def stale(wanted: Mapping[Path, str], out: Path) -> list[str]:
+    """What of `wanted` is missing or other on disk, and what CSV is in `out` that no table makes, in words."""
+    found = []
+    for path, text in wanted.items():
+        if not path.is_file():
+            found.append(f"{path}: missing")
+        elif path.read_bytes() != text.encode("utf-8"):
+            found.append(f"{path}: not what these records make")
+    extra = sorted(set((out / "tables").glob("*.csv")) - set(wanted))
+    return found + [f"{path}: no table makes it any more" for path in extra]
+
+
+def write(wanted: Mapping[Path, str], out: Path) -> None:
+    """Writes `wanted`, each file whole or not at all, and removes tables in `out` that are made no more.
+
+    Raises:
+        HarnessError: a file cannot be written.
+    """
+    for path, text in wanted.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
+    for path in set((out / "tables").glob("*.csv")) - set(wanted):
+        path.unlink()
