@@ -94,6 +94,27 @@ def accelerator() -> str | None:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
+def peak_device_memory() -> float | None:
+    """MiB that this process held at most on the accelerator; None on a CPU, or where the backend does not say."""
+    import keras
+
+    if accelerator() is None:
+        return None
+    name = keras.backend.backend()
+    if name == "tensorflow":
+        import tensorflow
+
+        return tensorflow.config.experimental.get_memory_info("GPU:0")["peak"] / (1 << 20)
+    if name == "jax":
+        import jax
+
+        statistics = jax.devices()[0].memory_stats() or {}
+        return statistics["peak_bytes_in_use"] / (1 << 20) if "peak_bytes_in_use" in statistics else None
+    import torch
+
+    return torch.cuda.max_memory_allocated() / (1 << 20)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether `error` is any backend's way of saying that memory ran out."""
     if isinstance(error, MemoryError):

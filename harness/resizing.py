@@ -51,6 +51,9 @@ class Enlarge(keras.layers.Layer):
     def call(self, values: Any) -> Any:
         return enlarge(values, self.factor)
 
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # resizing has no weights
+
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, height, width, channels = input_shape
         return (batch, height and self.factor * height, width and self.factor * width, channels)

@@ -129,6 +129,9 @@ class ChannelMean(layers.Layer):
     def call(self, x: Any) -> Any:
         return ops.mean(x, axis=-1, keepdims=True)
 
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # a mean
+
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:-1], 1)
 
@@ -142,6 +145,9 @@ class Channel(layers.Layer):
 
     def call(self, x: Any) -> Any:
         return x[..., self.number : self.number + 1]
+
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # a slice
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:-1], 1)

@@ -132,6 +132,9 @@ class AlignedUpsampling(layers.Layer):
         across = _aligned_weights(shape[2], x.dtype)
         return ops.einsum("ih,bhwc,jw->bijc", down, x, across)
 
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # resizing has no weights
+
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, height, width, channels = input_shape
         return (batch, height and 2 * height, width and 2 * width, channels)
@@ -166,6 +169,9 @@ class Select(layers.Layer):
         weights = weights[:, : shape[1], : shape[2]]  # the last patches may reach beyond the image
         return ops.sum(densities * weights, axis=-1, keepdims=True)
 
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # a choice between maps
+
     def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
         return (*input_shape[0][:3], 1)
 
@@ -175,6 +181,9 @@ class Average(layers.Layer):
 
     def call(self, densities: Any) -> Any:
         return ops.mean(densities, axis=-1, keepdims=True)
+
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # a mean
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:3], 1)

@@ -77,6 +77,9 @@ class ChannelPooling(layers.Layer):
     def call(self, values: Any) -> Any:
         return ops.concatenate([ops.max(values, -1, keepdims=True), ops.mean(values, -1, keepdims=True)], axis=-1)
 
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # a maximum and a mean
+
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:-1], 2)
 

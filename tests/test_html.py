@@ -1,0 +1,113 @@
+"""report.html: what it holds, and that it works in a real browser, on a phone's width too."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from test_records import make_record, written
+
+from harness import examples, records
+from harness.plugins import load_host
+from harness.reporting import write
+from harness.reporting.html import page
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def made(folder: Path) -> str:
+    found, unreadable = records.read_all([folder])
+    host = load_host()
+    return page(write.tables_of(found, [], host), found, unreadable, host, [folder])
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    for record in (
+        make_record(),
+        make_record("csrnet", predicted=(10, 10, 10)),
+        make_record("hsrnet", predicted=(15, 25, 35)),
+    ):
+        written(folder, record)
+    return folder
+
+
+def test_it_is_one_file_with_no_reference_outside(runs: Path) -> None:
+    text = made(runs)
+    references = re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+    assert references and all(reference.startswith(("#", "data:")) for reference in references)
+    assert "http://" not in text and "https://" not in text and "@import" not in text
+
+
+def test_names_cannot_inject_markup(tmp_path: Path) -> None:
+    written(tmp_path, make_record(status="failed", message="<script>alert(1)</script>"))
+    assert "<script>alert" not in made(tmp_path)
+
+
+def test_grids_stand_in_for_pictures_that_were_not_kept(runs: Path) -> None:
+    text = made(runs)
+    assert text.count('class="grid"') == 3 * 4  # three images; the truth and three methods
+    assert 'alt="density, MCNN"' not in text
+
+
+def test_kept_pictures_are_shown(runs: Path) -> None:
+    record = make_record()
+    folder = runs / record.name / examples.FOLDER
+    folder.mkdir()
+    for name in ("p.jpg", "t.png", "d.png"):
+        (folder / name).write_bytes(b"not really")
+    kept = examples.Example("i1", 20, 19, "p.jpg", "t.png", "d.png")
+    (folder / examples.INDEX).write_text(json.dumps([asdict(kept)]))
+    text = made(runs)
+    assert text.count('alt="density, MCNN"') == 1 and text.count('alt="density, truth"') == 1 and 'alt="i1"' in text
+
+
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, (os.environ.get("HARNESS_BROWSER", ""), *BROWSERS))), None)
+    if not found:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed (or set HARNESS_BROWSER)")
+    return found
+
+
+PROBE = """<script>
+const errors = []; window.addEventListener("error", event => errors.push(event.message));
+window.addEventListener("load", () => {
+  const table = document.querySelector("#synth-common-smoke + .wide table");
+  const names = () => [...table.tBodies[0].rows].map(row => row.cells[0].textContent.slice(0, 4)).join(",");
+  const said = [names()];
+  const head = [...table.querySelectorAll("th button")].find(button => button.textContent === "MAE");
+  head.click(); said.push(names()); head.click(); said.push(names());
+  said.push(document.documentElement.scrollWidth <= innerWidth ? "fits" : "too wide");
+  const ground = () => getComputedStyle(document.body).backgroundColor;
+  const first = ground(); document.getElementById("theme").click();
+  said.push(first !== ground() ? "two themes" : "one theme");
+  said.push([...document.images].every(image => image.naturalWidth) ? "pictures load" : "broken pictures");
+  said.push(errors.length ? errors.join() : "no errors");
+  document.body.innerHTML = "<pre>SAID " + said.join(" | ") + " DIAS</pre>";
+});
+</script></head>"""
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_in_a_browser(runs: Path, tmp_path: Path, width: int) -> None:
+    path = tmp_path / "probe.html"
+    path.write_text(made(runs).replace("</head>", PROBE, 1))
+    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [*command, f"--window-size={width},900", "--dump-dom", f"file://{path}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = re.findall(r"<pre>SAID (.*) DIAS</pre>", done.stdout)
+    assert len(said) == 2, done.stdout[-500:] + done.stderr[-1000:]
+    before, up, down, *rest = said[-1].split(" | ")  # the first is the probe itself
+    assert before == "MCNN,HSRN,CSRN,mean" and up == "MCNN,HSRN,mean,CSRN" and down == "CSRN,mean,HSRN,MCNN"
+    assert rest == ["fits", "two themes", "pictures load", "no errors"]

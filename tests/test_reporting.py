@@ -1,0 +1,380 @@
+"""Tables of made-up records, computed again by hand; regeneration; merging; the papers' contradictions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_records import make_record, written
+
+from harness import metrics, published, records
+from harness.conflicts import conflicts
+from harness.errors import HarnessError
+from harness.merging import merge
+from harness.plugins import load_host
+from harness.published import PublishedValue
+from harness.records import Record
+from harness.reporting import write
+from harness.reporting.comparison import comparison_table
+from harness.reporting.difference import difference
+from harness.reporting.groups import group_tables, jhu_category
+from harness.reporting.overall import BENCHMARKS, overall_tables
+from harness.reporting.rows import comparisons, paired
+from harness.reporting.runtime import runtime_tables
+from harness.reporting.tables import Cell, Score, Table, ranked
+from harness.runtime_records import RuntimeRecord
+from harness.runtime_records import write as write_runtime
+
+HOST = load_host()
+
+
+def column(table: Table, header: str) -> dict[str, Cell]:
+    number = table.headers.index(header)
+    return {row[0].text: row[number] for row in table.rows}
+
+
+def with_groups(record: Record, groups: list[dict[str, str]], **protocol: str) -> Record:
+    from harness.runs import identity_hash
+
+    content = record.model_dump()
+    for image, own in zip(content["results"]["per_image"], groups, strict=True):
+        image["groups"] = own
+    content["identity"]["protocol"] = protocol
+    content["id"] = identity_hash(content["identity"])
+    return Record.model_validate(content)
+
+
+def test_best_second_gap_and_distance_by_hand() -> None:
+    host_values = [PublishedValue("A paper", "Table 1", "mcnn", "synth", "mae", 0.5)]
+    found = comparisons(
+        [
+            make_record("mcnn", predicted=(12, 19, 30)),  # errors 2, 1, 0
+            make_record("csrnet", predicted=(14, 24, 34)),  # 4, 4, 4
+            make_record("hsrnet", predicted=(19, 29, 39)),  # 9, 9, 9
+        ]
+    )[0]
+    table = comparison_table(found, host_values)
+    assert [cell.rank for cell in column(table, "MAE").values()] == ["best", "second", "", ""]
+    assert column(table, "MAE")["MCNN"].markdown.startswith("**1.0 [")
+    assert column(table, "MAE")["CSRNET"].markdown.startswith("<u>4.0 [")
+    assert column(table, "gap MAE")["MCNN"].text == "+0.5"
+    behind = column(table, "behind the best")["CSRNET"].value
+    assert isinstance(behind, Score) and behind.value == pytest.approx(3.0) and 2 <= behind.low < behind.high <= 4
+    assert column(table, "behind the best")["MCNN"].value is None
+
+
+def test_ties_share_a_mark_and_a_lone_row_has_none() -> None:
+    assert [cell.rank for cell in ranked([Cell("1", 1.0), Cell("1", 1.0), Cell("2", 2.0), Cell()])] == [
+        "best",
+        "best",
+        "second",
+        "",
+    ]
+    assert ranked([Cell("1", 1.0)])[0].rank == ""
+
+
+def test_a_paired_difference_is_of_the_same_images_only() -> None:
+    first, second = make_record("mcnn"), make_record("csrnet", predicted=(10, 10, 10))
+    score = paired([first], [second])
+    errors = np.array([0, 10, 20]) - np.array([2, 1, 0])
+    assert score is not None and score.value == pytest.approx(errors.mean())
+    assert errors.min() <= score.low <= score.value <= score.high <= errors.max()
+    assert paired([first], [make_record("csrnet", true=(1, 2), predicted=(1, 2))]) is None
+
+
+def test_bootstrap_against_a_plain_loop() -> None:
+    generator = np.random.default_rng(5)
+    true, predicted = generator.uniform(0, 100, 60), generator.uniform(0, 100, 60)
+    draws = []
+    for _ in range(4000):
+        rows = generator.integers(0, 60, 60)
+        draws.append(np.sqrt(np.mean((true[rows] - predicted[rows]) ** 2)))
+    found = metrics.bootstrap_interval([(true, predicted)], metrics.RMSE)
+    assert found == pytest.approx(np.percentile(draws, [2.5, 97.5]), rel=0.03)
+
+
+def test_far_better_than_the_paper_is_flagged() -> None:
+    found = comparisons([make_record("mcnn", dataset="shtech_a")])[0]  # MAE 1 where 110 is published
+    table = comparison_table(found, published.gather(HOST))
+    assert "FAR BETTER THAN ITS PAPER" in table.rows[0][0].text
+    assert any("scaling bug or a leak" in note for note in table.notes)
+    usual = comparisons([make_record("mcnn", dataset="shtech_a", predicted=(120, 130, 140))])[0]
+    assert "FAR BETTER" not in comparison_table(usual, published.gather(HOST)).markdown()
+
+
+def test_errors_by_level_and_equal_groups_by_hand() -> None:
+    true = (0, 100, 300, 301, 700, 701, 900, 2000)
+    record = make_record(true=true, predicted=tuple(t + n for n, t in enumerate(true)))
+    table = group_tables(comparisons([record])[0], [])[0]
+    row = {header: column(table, header)["MCNN"].value for header in table.headers[1:]}
+    assert row["low (≤ 300)"] == pytest.approx((0 + 1 + 2) / 3)
+    assert row["middle (≤ 700)"] == pytest.approx((3 + 4) / 2)
+    assert row["high (> 700)"] == pytest.approx((5 + 6 + 7) / 3)
+    assert [row[name] for name in table.headers[4:8]] == pytest.approx([0.5, 2.5, 4.5, 6.5])
+    assert row["GAME(0)"] == pytest.approx(3.5) and row["GAME(3)"] == pytest.approx(3.5)
+
+
+def test_worldexpo_by_scene_with_the_papers_rows() -> None:
+    scenes = [{"scene": f"S{n}"} for n in (1, 1, 2, 3, 4, 5)]
+    record = make_record(dataset="worldexpo10", true=(10,) * 6, predicted=(11, 13, 15, 10, 10, 10))
+    found = comparisons([with_groups(record, scenes, mean_of="scene")])[0]
+    assert found.rows[0].mae is not None and found.rows[0].mae.value == pytest.approx((2 + 5) / 5)
+    table = group_tables(found, published.gather(HOST))[0]
+    assert table.headers == ("method", "S1", "S2", "S3", "S4", "S5", "average")
+    assert [cell.value for cell in table.rows[0][1:]] == pytest.approx([2, 5, 0, 0, 0, 7 / 5])
+    printed = next(row for row in table.rows if row[0].text.startswith("*ssr_hef, published"))
+    assert [cell.value for cell in printed[1:]] == [1.9, 9.8, 8.4, 10.0, 2.4, 6.5]  # SSR-HEF, Table III
+
+
+def test_jhu_by_category_in_the_papers_layout() -> None:
+    groups = [
+        {"level": "Low", "weather": "none", "distractor": "none"},
+        {"level": "Medium", "weather": "Weather", "distractor": "none"},
+        {"level": "High", "weather": "none", "distractor": "none"},
+        {"level": "Low", "weather": "none", "distractor": "Distractors"},
+    ]
+    record = make_record(dataset="jhu_crowd", true=(10, 100, 1000, 0), predicted=(11, 102, 1004, 8))
+    table = group_tables(comparisons([with_groups(record, groups)])[0], published.gather(HOST))[0]
+    row = dict(zip(table.headers, table.rows[0], strict=True))
+    names = ("Distractors", "Low", "Medium", "High", "Weather", "Overall")
+    assert [row[f"{name} MAE"].value for name in names] == pytest.approx([8, 4.5, 2, 4, 2, 3.75])
+    assert row["Low RMSE"].value == pytest.approx(np.sqrt((1 + 64) / 2))
+    printed = next(row for row in table.rows if row[0].text.startswith("*csrnet, published"))
+    assert [cell.value for cell in printed[1:5]] == [44.3, 102.4, 15.8, 39.9]  # SSR-HEF, Table IV
+
+
+def test_jhu_categories_are_those_the_reader_gives(tmp_path: Path) -> None:
+    benchmark = HOST.benchmark("jhu_crowd")
+    assert benchmark.write is not None
+    benchmark.write(tmp_path, 12, 0)
+    samples = benchmark.index(tmp_path)
+    images = [
+        records.ImageCount(
+            image=s.name,
+            true=0,
+            predicted=0,
+            true_grid=[0] * 64,
+            predicted_grid=[0] * 64,
+            seconds=0,
+            groups=dict(s.groups),
+        )
+        for s in samples
+    ]
+    levels = sum(sum(map(jhu_category(name), images)) for name in ("Low", "Medium", "High"))
+    assert levels == len(images) == sum(map(jhu_category("Overall"), images))
+    assert sum(map(jhu_category("Weather"), images)) > 0
+
+
+def test_the_overall_leaderboard_ranks_only_what_is_complete() -> None:
+    def everywhere(method: str, error: float, names: Any) -> list[Record]:
+        return [make_record(method, dataset=name, predicted=(10 + error, 20 + error, 30 + error)) for name in names]
+
+    names = list(BENCHMARKS)
+    found = everywhere("mcnn", 1, names) + everywhere("csrnet", 2, names) + everywhere("hsrnet", 0.5, names[:4])
+    table = overall_tables(comparisons(found))[0]
+    assert {name: cell.text for name, cell in column(table, "mean rank").items()} == {
+        "MCNN": "1.0",
+        "CSRNET": "2.0",
+        "HSRNET": "4 of 6",
+    }
+    assert [row[0].text for row in table.rows] == ["MCNN", "CSRNET", "HSRNET"]
+
+
+def test_smoke_never_mixes_with_longer_budgets() -> None:
+    found = [
+        make_record(dataset=name, budget=budget) for name in ("shtech_a", "shtech_b") for budget in ("smoke", "quick")
+    ]
+    titles = [table.title for table in overall_tables(comparisons(found))]
+    assert titles == ["All benchmarks: budget quick, recipe common", "All benchmarks: budget smoke, recipe common"]
+
+
+def test_csv_and_json_hold_the_table() -> None:
+    table = comparison_table(comparisons([make_record(), make_record("csrnet", predicted=(10, 10, 10))])[0], [])
+    lines = list(csv.DictReader(table.csv().splitlines()))
+    assert lines[0]["method"] == "MCNN" and lines[1]["method"].startswith("CSRNET")
+    assert float(lines[0]["MAE"]) == 1.0 and float(lines[0]["MAE low"]) <= 1.0 <= float(lines[0]["MAE high"])
+    shown = json.loads(json.dumps(table.as_json()))
+    assert shown["rows"][0]["MAE"]["value"] == 1.0 and shown["columns"][0] == "method"
+
+
+def runtime_record(**changes: Any) -> RuntimeRecord:
+    base: dict[str, Any] = {
+        "method": "mcnn",
+        "variant": "",
+        "title": "MCNN",
+        "plugin": "d 1",
+        "height": 512,
+        "width": 1024,
+        "precision": "float32",
+        "parameters": 1,
+        "inference_parameters": 1_000_000,
+        "inference_megabytes": 4.0,
+        "multiply_adds": 2_000_000_000,
+        "not_counted": [],
+        "milliseconds": [10.0, 30.0, 20.0],
+        "peak_memory_mib": 100.0,
+        "environment": {"device": "CPU (2 cores, x)", "backend": "tensorflow", "versions": {"keras": "3"}},
+    }
+    return RuntimeRecord.model_validate({**base, **changes})
+
+
+def test_runtime_table_by_hand() -> None:
+    slow = runtime_record(method="other", title="Other", milliseconds=[50.0], not_counted=["Mystery"])
+    tables = runtime_tables([slow, runtime_record(), runtime_record(precision="mixed_bfloat16")], [])
+    assert len(tables) == 2
+    table = next(table for table in tables if "float32" in table.title)
+    assert [cell.text for cell in table.rows[0]][:7] == ["MCNN", "1.00", "4.0", "2.00", "20.0", "50.00", "100"]
+    assert table.rows[1][0].text == "Other (multiply-adds without Mystery)"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    for record in (make_record(), make_record("csrnet", predicted=(10, 10, 10)), make_record(seed=1)):
+        written(tmp_path / "runs", record)
+    write_runtime(tmp_path / "runs" / "runtime", runtime_record())
+    return tmp_path / "runs"
+
+
+def made(folder: Path, out: Path) -> dict[Path, str]:
+    found, unreadable = records.read_all([folder])
+    tables = write.tables_of(found, [], HOST)
+    return {out / name: text for name, text in write.files(tables, found, unreadable, HOST, [folder]).items()}
+
+
+def test_check_says_what_is_stale(runs: Path, harness: Any) -> None:
+    assert harness("report").returncode == 0
+    fresh = harness("report", "--check")
+    assert fresh.returncode == 0 and "files are fresh" in fresh.stdout
+    with (runs.parent / "reports" / "LEADERBOARD.md").open("a") as file:
+        file.write("more\n")
+    (runs.parent / "reports" / "tables" / "old.csv").write_text("x\n")
+    stale = harness("report", "--check")
+    assert stale.returncode == 1
+    assert (
+        "LEADERBOARD.md: not what these records make" in stale.stdout and "old.csv: no table makes it" in stale.stdout
+    )
+    assert (runs.parent / "reports" / "LEADERBOARD.md").read_text().endswith("more\n"), "a check writes nothing"
+    assert harness("report").returncode == 0 and not (runs.parent / "reports" / "tables" / "old.csv").exists()
+
+
+def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> None:
+    readme = runs.parent / "README.md"
+    before = "# Mine\n<!-- harness:synth-common-smoke -->\nold\n<!-- /harness -->\nmy words\n"
+    readme.write_text(before)
+    assert harness("report", "--into", "README.md").returncode == 0
+    text = readme.read_text()
+    assert text.startswith("# Mine\n<!-- harness:synth-common-smoke -->\n") and text.endswith(
+        "<!-- /harness -->\nmy words\n"
+    )
+    assert "old" not in text and "**1.0 [" in text
+    harness("report", "--into", "README.md")
+    assert readme.read_text() == text
+    readme.write_text("nothing")
+    bad = harness("report", "--into", "README.md")
+    assert bad.returncode == 2 and "no block to refresh" in bad.stderr
+    readme.write_text(before.replace("synth-common-smoke", "synth-comon-smoke"))
+    bad = harness("report", "--into", "README.md")
+    assert bad.returncode == 2 and "Did you mean 'synth-common-smoke'" in bad.stderr
+
+
+def test_the_committed_reports_are_what_their_records_make() -> None:
+    from click.testing import CliRunner
+
+    from harness.commands.report import command
+
+    root = Path(__file__).parents[1] / "reports"
+    done = CliRunner().invoke(command, ["--runs", str(root / "records"), "--out", str(root), "--check"])
+    assert done.exit_code == 0, done.output
+
+
+def test_records_of_several_machines_are_joined(tmp_path: Path) -> None:
+    one, two, here = tmp_path / "one", tmp_path / "two", tmp_path / "here"
+    written(one, make_record())
+    written(two, make_record("csrnet"))
+    assert merge([one, two], here) == type(merge([], here))((make_record().name, make_record("csrnet").name), ())
+    assert len(records.read_all([here])[0]) == 2
+    assert merge([one, two], here).added == ()
+
+
+def test_conflicts_of_a_merge_are_named_and_nothing_is_overwritten(tmp_path: Path, harness: Any) -> None:
+    written(tmp_path / "runs", make_record())
+    other = make_record(predicted=(13, 19, 30))
+    assert other.id == make_record().id
+    written(tmp_path / "other", other)
+    done = harness("report", "--merge", "other")
+    assert done.returncode == 1
+    assert "conflict: " in done.stdout and "disagree: MAE 1.00 and 1.33" in done.stdout
+    assert records.read_all([tmp_path / "runs"])[0] == [make_record()]
+
+
+def test_an_ok_record_takes_the_place_of_a_failed_one(tmp_path: Path) -> None:
+    written(tmp_path / "a", make_record(status="failed"))
+    written(tmp_path / "b", make_record())
+    assert merge([tmp_path / "b"], tmp_path / "a").added
+    assert records.read_all([tmp_path / "a"])[0][0].status == "ok"
+
+
+def test_a_diff_for_a_pull_request(runs: Path, harness: Any) -> None:
+    after = runs.parent / "after"
+    shutil.copytree(runs, after)
+    for record in records.read_all([after])[0]:
+        if record.method == "csrnet":
+            shutil.rmtree(after / record.name)
+    written(after, make_record("csrnet", data="d1", predicted=(11, 21, 31), seed=3))
+    written(after, make_record("hsrnet"))
+    text = harness("diff", "runs", "after").stdout
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
+    assert "no clear change" in rows["CSRNET"] and "-9.0 [" in rows["CSRNET"]  # errors 0, 10, 20 and 1, 1, 1
+    assert "new" in rows["HSRNET"] and "1 row unchanged." in text
+    clear = difference([make_record(predicted=(20, 30, 40))], [make_record(predicted=(11, 21, 31), seed=3)])
+    assert "| -9.0 [-9.0, -9.0] | better" in clear
+    assert difference([make_record()], [make_record()]).startswith("No differences.")
+
+
+def test_a_rounded_number_and_a_contradiction_are_told_apart() -> None:
+    def value(number: float, paper: str, **where: str) -> PublishedValue:
+        return PublishedValue(paper, "T", "m", "d", "mae", number, **where)
+
+    assert [c.kind for c in conflicts([value(61.59, "a"), value(61.6, "b")])] == ["rounding"]
+    assert [c.kind for c in conflicts([value(61.5, "a"), value(61.6, "b")])] == ["disagreement"]
+    assert conflicts([value(61.6, "a"), value(61.6, "b")]) == []
+    scenes = [value(n, "a", scene=f"S{n}") for n in (1.0, 2.0)]
+    assert conflicts([*scenes, value(1.5, "a", scene="average")]) == []
+    assert [c.kind for c in conflicts([*scenes, value(1.9, "a", scene="average")])] == ["average"]
+
+
+def test_published_lists_filters_and_names_conflicts(harness: Any) -> None:
+    listed = json.loads(
+        harness("published", "--method", "ssr_hef", "--dataset", "shtech_a", "--metric", "mae", "--json").stdout
+    )
+    assert {"paper", "table", "method", "dataset", "metric", "value", "scene", "category"} == set(listed[0])
+    assert any(item["method"] == "ssr_hef" and item["value"] == 55.0 for item in listed)
+    assert {item["method"].partition("[")[0] for item in listed} == {"ssr_hef"}
+    text = harness("published", "--conflicts").stdout
+    assert "disagreement: LBP+RR worldexpo10 S2 mae\n    58.9" in text
+    assert "30.96      mean of the printed scenes" in text
+    bad = harness("published", "--dataset", "shtech_c")
+    assert bad.returncode == 2 and "Did you mean 'shtech_" in bad.stderr
+
+
+def test_runtime_is_measured_in_a_fresh_process(harness: Any, tmp_path: Path) -> None:
+    done = harness("runtime", "--methods", "mcnn", "--size", "64x96", "--repeats", "2")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(next((tmp_path / "runs" / "runtime").glob("mcnn-64x96-*.runtime.json")).read_text())
+    assert len(found["milliseconds"]) == 2 and min(found["milliseconds"]) > 0 and found["peak_memory_mib"] > 50
+    assert found["inference_parameters"] == 127_953 and found["not_counted"] == []
+    assert "| MCNN" in done.stdout
+    bad = harness("runtime", "--size", "12")
+    assert bad.returncode == 2 and "expected height x width" in bad.stderr
+
+
+def test_a_table_without_rows_and_a_text_with_markup() -> None:
+    with pytest.raises(HarnessError, match="no such"):
+        records.read(Path("no such file"))
+    table = Table("t", "T", ("method", "x"), ((Cell("<b>", "<b>"), Cell("1", 1.0)),))
+    assert "<b>" in table.markdown() and "<b>" in table.csv()
