@@ -45,7 +45,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
             there[record.id] = record
             added.append(record.name)
         for runtime in runtime_records.read_all([source])[0]:
-            runtime_records.write(into / "runtime", runtime)
+            runtime_records.write(into / runtime_records.FOLDER, runtime)
     return Merged(tuple(added), tuple(conflicts))
 
 

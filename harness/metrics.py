@@ -97,7 +97,8 @@ RMSE = ImageMean(lambda true, predicted: np.square(predicted - true), np.sqrt)
 
 def grouped_mean(groups: Groups, metric: ImageMean) -> float:
     """The mean over folds or seeds of `metric(true, predicted)`: how this field sums up cross-validation."""
-    return float(np.mean([metric(true, predicted) for true, predicted in groups]))
+    columns = _columns(groups, metric).values()
+    return float(sum(metric.finish(np.mean(values, axis=0)).sum() for values in columns) / len(groups))
 
 
 def bootstrap_interval(groups: Groups, metric: ImageMean, confidence: float = 0.95) -> tuple[float, float]:
@@ -105,19 +106,26 @@ def bootstrap_interval(groups: Groups, metric: ImageMean, confidence: float = 0.
 
     Deterministic: the same groups give the same interval.
     """
-    columns: dict[tuple[int, int], list[np.ndarray]] = {}
-    for number, (true, predicted) in enumerate(groups):
-        values = metric.of(np.asarray(true, float), np.asarray(predicted, float))
-        columns.setdefault((number % DRAWS, len(values)), []).append(values)
     total = np.zeros(RESAMPLES)
-    for (draw, images), values in columns.items():
-        total += metric.finish(_shares(draw, images) @ np.stack(values, axis=1)).sum(axis=1)
+    for (draw, images), values in _columns(groups, metric).items():
+        total += metric.finish(_shares(draw, images) @ values).sum(axis=1)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(total / len(groups), [tail, 100 - tail])
     return float(low), float(high)
 
 
 DRAWS = 8  # so many groups are resampled apart from one another; more share their draws
+
+
+def _columns(groups: Groups, metric: ImageMean) -> dict[tuple[int, int], np.ndarray]:
+    """The values of each image, one group a column: (draw, images N) → [N, groups]."""
+    pairs: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
+    for number, group in enumerate(groups):
+        pairs.setdefault((number % DRAWS, len(group[0])), []).append(group)
+    return {
+        key: metric.of(*(np.asarray(side, float).T for side in zip(*members, strict=True)))
+        for key, members in pairs.items()
+    }
 
 
 @lru_cache(maxsize=2 * DRAWS)

@@ -13,6 +13,7 @@ from harness.atomic import replacing
 from harness.records import Unreadable
 
 SUFFIX = ".runtime.json"
+FOLDER = "runtime"  # in a folder of runs
 
 
 class RuntimeRecord(BaseModel):
@@ -59,11 +60,14 @@ def write(folder: Path, record: RuntimeRecord) -> Path:
 
 
 def read_all(folders: Iterable[Path]) -> tuple[list[RuntimeRecord], list[Unreadable]]:
-    """Every such file below `folders`, ordered by name (the first of a name wins), and those that do not validate."""
+    """Every such file in `folders` and their `runtime`, ordered by name, and those that do not validate.
+
+    The first of a name wins.
+    """
     found: dict[str, RuntimeRecord] = {}
     unreadable = []
     for folder in folders:
-        for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        for path in sorted([*folder.glob(f"*{SUFFIX}"), *(folder / FOLDER).glob(f"*{SUFFIX}")]):
             try:
                 record = RuntimeRecord.model_validate_json(path.read_bytes())
             except ValidationError as error:

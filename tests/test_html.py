@@ -17,14 +17,15 @@ from harness import examples, records
 from harness.plugins import load_host
 from harness.reporting import write
 from harness.reporting.html import page
+from harness.reporting.rows import comparisons
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def made(folder: Path) -> str:
     found, unreadable = records.read_all([folder])
-    host = load_host()
-    return page(write.tables_of(found, [], host), found, unreadable, host, [folder])
+    host, tables = load_host(), comparisons(found)
+    return page(write.tables_of(tables, found, [], host), tables, len(found), unreadable, host, [folder])
 
 
 @pytest.fixture

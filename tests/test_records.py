@@ -85,7 +85,7 @@ def make_record(
             "mae": float(np.abs(p - t).mean()),
             "rmse": float(np.sqrt(((p - t) ** 2).mean())),
             "nae": 0.1,
-            "game": [1, 1, 1, 1],
+            "game": [float(np.abs(p - t).mean())] * 4,  # every head lies in one cell
             "per_image": images,
         },
     }
@@ -172,7 +172,7 @@ def test_what_is_no_json_is_listed_and_not_fatal(tmp_path: Path) -> None:
     found, unreadable = records.read_all([tmp_path])
     assert found == [good]
     assert [item.path.parent.name for item in unreadable] == ["bad"]
-    text = leaderboard(all_tables(found, [], load_host()), unreadable)
+    text = leaderboard(all_tables(comparisons(found), found, [], load_host()), unreadable)
     assert "## Records that could not be read" in text and "`bad`: not a valid record" in text
 
 

@@ -19,7 +19,6 @@ from harness.merging import merge
 from harness.plugins import load_host
 from harness.published import PublishedValue
 from harness.records import Record
-from harness.reporting import write
 from harness.reporting.comparison import comparison_table
 from harness.reporting.difference import difference
 from harness.reporting.groups import group_tables, jhu_category
@@ -238,12 +237,6 @@ def runs(tmp_path: Path) -> Path:
         written(tmp_path / "runs", record)
     write_runtime(tmp_path / "runs" / "runtime", runtime_record())
     return tmp_path / "runs"
-
-
-def made(folder: Path, out: Path) -> dict[Path, str]:
-    found, unreadable = records.read_all([folder])
-    tables = write.tables_of(found, [], HOST)
-    return {out / name: text for name, text in write.files(tables, found, unreadable, HOST, [folder]).items()}
 
 
 def test_check_says_what_is_stale(runs: Path, harness: Any) -> None:

@@ -50,6 +50,7 @@ def command(
     from harness.errors import HarnessError
     from harness.records import read_all
     from harness.reporting import write
+    from harness.reporting.rows import comparisons
     from harness.runtime_records import read_all as read_runtimes
 
     gc.disable()  # a short process that keeps what it reads
@@ -65,8 +66,9 @@ def command(
     runtimes, bad = read_runtimes(runs)
     unreadable += bad
     host = load(plugin_files)
-    tables = write.tables_of(records, runtimes, host)
-    wanted = {out / name: text for name, text in write.files(tables, records, unreadable, host, runs).items()}
+    found = comparisons(records)
+    tables = write.tables_of(found, records, runtimes, host)
+    wanted = {out / name: text for name, text in write.files(tables, found, records, unreadable, host, runs).items()}
     wanted |= {path: write.refreshed(path, tables) for path in into}
     for item in unreadable:
         click.echo(f"harness: {item.path}: {item.reason}", err=True)

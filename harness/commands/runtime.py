@@ -31,7 +31,7 @@ def command(methods: str, size: str, repeats: int, precision: str, out: Path, pl
     from harness.errors import HarnessError, unknown_name
     from harness.reporting.runtime import runtime_tables
     from harness.runtime import RuntimeRequest, measured
-    from harness.runtime_records import write
+    from harness.runtime_records import FOLDER, write
 
     match = re.fullmatch(r"(\d+)[x×](\d+)", size)
     if not match or min(sides := (int(match[1]), int(match[2]))) < 32:
@@ -48,7 +48,7 @@ def command(methods: str, size: str, repeats: int, precision: str, out: Path, pl
             failed = True
             click.echo(f"harness: {error}", err=True)
             continue
-        write(out / "runtime", record)
+        write(out / FOLDER, record)
         found.append(record)
         click.echo(f"{title}: {statistics.median(record.milliseconds):.1f} ms", err=True)
     for table in runtime_tables(found, []):

@@ -118,13 +118,11 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
         line = [words(row.title)]
         for below, last in [*((a if a else -1, b) for _, a, b in LEVELS), *quarters]:
             line.append(number(_error([image for image in images if below < image.true <= last], metrics.mae)))
-        truth, found = (
-            np.array([getattr(image, key) for image in images]).reshape(-1, metrics.GRID, metrics.GRID)
-            for key in ("true_grid", "predicted_grid")
-        )
         nae = _error(images, metrics.nae)
         line.append(number(nae if nae == nae else None, 3))
-        line += [number(metrics.game(level, truth, found)) for level in range(4)]
+        weights = [len(record.results.per_image) for record in row.records]  # type: ignore[union-attr]
+        games = np.average([record.results.game for record in row.records], axis=0, weights=weights)  # type: ignore[union-attr]
+        line += [number(float(value)) for value in games]
         lines.append(line)
     sizes = [
         sum(below < value <= last for value in true) for below, last in [(a if a else -1, b) for _, a, b in LEVELS]

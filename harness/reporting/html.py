@@ -17,7 +17,7 @@ from harness.reporting.comparison import section_of, title_of
 from harness.reporting.figures import Series
 from harness.reporting.groups import LEVELS
 from harness.reporting.leaderboard import INTRODUCTION
-from harness.reporting.rows import Comparison, Row, comparisons
+from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Table
 
 MOST_ROWS = 10  # methods in one figure: as many as there are colours
@@ -60,7 +60,8 @@ class Section:
 
 def page(
     tables: Sequence[Table],
-    records: Sequence[Record],
+    found: Sequence[Comparison],
+    records: int,
     unreadable: Sequence[Unreadable],
     host: Host,
     folders: Sequence[Path],
@@ -72,7 +73,6 @@ def page(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    found = comparisons(records)
     sections = [_section(comparison, tables, folders) for comparison in found]
     taken = {id(table) for section in sections for table in section.tables}
     rest = [table for table in tables if id(table) not in taken]
@@ -90,8 +90,8 @@ def page(
         sections=sections,
         last=[table for table in rest if table not in first],
         unreadable=unreadable,
-        records=len(records),
-        plugins=[plugin.origin for plugin in host.plugins if plugin.adds],
+        records=records,
+        plugins=sorted({plugin.origin for plugin in host.plugins if plugin.adds}),
     )
 
 

@@ -11,7 +11,7 @@ from harness.reporting.ablation import ablation_tables
 from harness.reporting.comparison import COMPACT, comparison_table, published_table
 from harness.reporting.groups import group_tables
 from harness.reporting.overall import overall_tables
-from harness.reporting.rows import comparisons
+from harness.reporting.rows import Comparison, comparisons
 from harness.reporting.runtime import runtime_tables
 from harness.reporting.tables import Table
 from harness.runtime_records import RuntimeRecord
@@ -25,10 +25,15 @@ INTRODUCTION = (
 NOTHING = "There are no records yet. Make some: `harness bench --methods all --datasets synth --budget smoke`."
 
 
-def all_tables(records: Sequence[Record], runtimes: Sequence[RuntimeRecord], host: Host) -> list[Table]:
-    """Every table: across benchmarks, then each benchmark's own, ablations, run time and size."""
+def all_tables(
+    found: Sequence[Comparison], records: Sequence[Record], runtimes: Sequence[RuntimeRecord], host: Host
+) -> list[Table]:
+    """Every table: across benchmarks, then each benchmark's own, ablations, run time and size.
+
+    Args:
+        found: the comparisons that `records` make.
+    """
     values = published.gather(host)
-    found = comparisons(records)
     tables = overall_tables(found)
     shown = set()
     for comparison in found:

@@ -84,14 +84,15 @@ def _row(group: list[Record]) -> Row:
     finished = [record for record in group if record.status == "ok"]
     failures = tuple(record for record in group if record.status != "ok")
     first = group[0]
+    parts = [part for record in finished for part in _parts(record)]
     title = first.method_title + (f" [{first.variant}]" if first.variant else "")
     return Row(
         method=first.method + (f"[{first.variant}]" if first.variant else ""),
         title=title,
         records=tuple(finished),
         failures=failures,
-        mae=_score(finished, metrics.MAE),
-        rmse=_score(finished, metrics.RMSE),
+        mae=score(parts, metrics.MAE) if parts else None,
+        rmse=score(parts, metrics.RMSE) if parts else None,
         over_floor=_over_floor(finished),
         missing=_missing(group, finished),
     )
@@ -106,12 +107,6 @@ def _missing(group: list[Record], finished: list[Record]) -> str:
         return ""
     unit = "folds" if group[0].folds else "seeds"
     return f"{len(finished)} of {expected} {unit}"
-
-
-def _score(records: Sequence[Record], metric: metrics.ImageMean) -> Score | None:
-    if not records:
-        return None
-    return score([part for record in records for part in _parts(record)], metric)
 
 
 def score(groups: list[Counts], metric: metrics.ImageMean) -> Score:
@@ -134,8 +129,8 @@ def _parts(record: Record) -> list[Counts]:
 def counts(record: Record) -> Counts:
     """True and predicted counts of a finished record's test images, float [N] each."""
     assert record.results is not None
-    images = record.results.per_image
-    return np.array([image.true for image in images]), np.array([image.predicted for image in images])
+    both = np.array([(image.true, image.predicted) for image in record.results.per_image])
+    return both[:, 0], both[:, 1]
 
 
 def _over_floor(records: Sequence[Record]) -> Score | None:

@@ -13,19 +13,22 @@ from harness.records import Record, Unreadable
 from harness.reporting import tables as forms
 from harness.reporting.html import page
 from harness.reporting.leaderboard import all_tables, leaderboard
+from harness.reporting.rows import Comparison
 from harness.reporting.tables import Table
 from harness.runtime_records import RuntimeRecord
 
 _BLOCK = re.compile(r"(<!-- harness:([^\s>]+) -->\n)(.*?)(<!-- /harness -->)", re.DOTALL)
 
 
-def tables_of(records: Sequence[Record], runtimes: Sequence[RuntimeRecord], host: Host) -> list[Table]:
-    """Every table, with names that are unique."""
+def tables_of(
+    found: Sequence[Comparison], records: Sequence[Record], runtimes: Sequence[RuntimeRecord], host: Host
+) -> list[Table]:
+    """Every table, with names that are unique; `found` are the comparisons that `records` make."""
     from dataclasses import replace
 
     seen: dict[str, int] = {}
     unique = []
-    for table in all_tables(records, runtimes, host):
+    for table in all_tables(found, records, runtimes, host):
         seen[table.name] = seen.get(table.name, 0) + 1
         number = seen[table.name]
         unique.append(table if number == 1 else replace(table, name=f"{table.name}-{number}"))
@@ -34,6 +37,7 @@ def tables_of(records: Sequence[Record], runtimes: Sequence[RuntimeRecord], host
 
 def files(
     tables: Sequence[Table],
+    found: Sequence[Comparison],
     records: Sequence[Record],
     unreadable: Sequence[Unreadable],
     host: Host,
@@ -43,7 +47,7 @@ def files(
     return {
         "LEADERBOARD.md": leaderboard(tables, unreadable) + "\n",
         "tables.json": forms.to_json(tables),
-        "report.html": page(tables, records, unreadable, host, folders),
+        "report.html": page(tables, found, len(records), unreadable, host, folders),
         **{f"tables/{table.name}.csv": table.csv() for table in tables},
     }
 
