@@ -44,6 +44,22 @@ class Statistics:
     errata: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Download:
+    """An archive that the authors offer to everybody.
+
+    Attributes:
+        sha256: its checksum, where one is known; "" else.
+        size: its bytes, where known; 0 else.
+        largest: bytes that its files may have together.
+    """
+
+    url: str
+    sha256: str = ""
+    size: int = 0
+    largest: int = 40 << 30
+
+
 def _file_image(sample: Sample, channels: int) -> np.ndarray:
     if sample.image is None:
         raise DataError(f"{sample.name}: the sample has no image file")
@@ -71,6 +87,8 @@ class Benchmark:
         read_roi: sample → bool [H, W], the region of interest, for benchmarks that have one: only heads in it count.
         read_perspective: sample → float32 [H, W], pixels a metre at each pixel, for benchmarks that come with such maps.
         sigma_metres: the sigma of every density kernel in metres, in the place of a recipe's rule; 0 leaves that.
+        downloads: the authors' own archives, where anybody may take them.
+        how_to_get: else one sentence on how to ask for the files.
         seen_as: how images are changed on reading, in a few words; part of the name of cached pixels.
         write: (folder, images, seed): writes drawn scenes there in the authors' own layout, to try the path without the data.
         folds: number of cross-validation folds, 0 where the benchmark has a test split of its own.
@@ -93,6 +111,8 @@ class Benchmark:
     read_perspective: Callable[[Sample], np.ndarray] | None = None
     sigma_metres: float = 0.0
     write: Callable[[Path, int, int], None] | None = None
+    downloads: tuple[Download, ...] = ()
+    how_to_get: str = ""
     seen_as: str = ""
     folds: int = 0
     protocol: Mapping[str, Any] = field(default_factory=dict)

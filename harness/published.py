@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.plugins import Host
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 METRICS = ("mae", "rmse", "nae", "megabytes", "seconds")
 
 
@@ -70,7 +71,7 @@ def read(path: Path) -> list[PublishedValue]:
         ValueError: missing, not YAML, or not of the schema above; the message starts with the path.
     """
     try:
-        paper = _Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        paper = _Paper.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
     except yaml.YAMLError as error:

@@ -73,6 +73,41 @@ def check_command(name: str, as_json: bool, data_root: Path | None, plugin_files
         click.get_current_context().exit(1)
 
 
+@command.command("fetch")
+@click.argument("name")
+@click.option("--url", default="", help="An archive (zip or tar) to take in the place of the authors' own.")
+@click.option("--sha256", default="", help="What that archive's checksum must be.")
+@data_root_option
+@plugin_option
+def fetch_command(name: str, url: str, sha256: str, data_root: Path | None, plugin_files: tuple[Path, ...]) -> None:
+    """Download dataset NAME to the data root, or say how to ask its authors for it.
+
+    A download that broke off is continued. Archives are kept in DATA_ROOT/.downloads with their checksums.
+    """
+    from harness.errors import HarnessError
+    from harness.fetching import fetch
+
+    benchmark = load(plugin_files).benchmark(name)
+    if not benchmark.needs_files:
+        raise HarnessError(f"dataset {name}: nothing to download, its scenes are drawn")
+    if data_root is None:
+        raise HarnessError("no data root to download to: set --data-root DIR or HARNESS_DATA")
+    folder = _with_progress(lambda progress: fetch(benchmark, data_root, url, sha256, progress))
+    click.echo(f"{folder}: {len(benchmark.index(folder)):,} images")
+    click.echo(f"next: harness data check {name} --data-root {data_root}")
+
+
+def _with_progress(work: Any) -> Path:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("download", total=None)
+        return work(lambda have, total: bar.update(task, completed=have, total=total or None))
+
+
 @command.command("synth")
 @click.option("--like", required=True, metavar="NAME", help="The dataset whose layout is written.")
 @click.option(

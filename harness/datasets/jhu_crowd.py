@@ -104,6 +104,7 @@ JHU_CROWD = Benchmark(
     homepage="http://www.crowd-counting.com",
     citation="Sindagi et al., Pushing the Frontiers of Unconstrained Crowd Counting: New Dataset and Benchmark "
     "Method, ICCV 2019",
+    how_to_get="its authors offer it through a Google Drive page, after one agrees to their terms.",
     expected=("jhu_crowd_v1.0", "JHU-CROWD", "jhu_crowd"),
     index=index,
     write=write,
@@ -123,6 +124,7 @@ JHU_CROWD_PP = replace(
     name="jhu_crowd_pp",
     title="JHU-CROWD++",
     citation="Sindagi et al., JHU-CROWD++: Large-Scale Crowd Counting Dataset and A Benchmark Method, TPAMI 2020",
+    how_to_get="its authors offer it through a Google Drive page, after one agrees to their terms.",
     expected=("jhu_crowd_v2.0", "JHU-CROWD++", "jhu_crowd_plus_plus"),
     statistics=Statistics(
         images=4_372,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.annotations import variable
-from harness.benchmark import Benchmark, Sample, Statistics
+from harness.benchmark import Benchmark, Download, Sample, Statistics
 from harness.datasets.frames import locations
 from harness.datasets.pairing import natural
 from harness.errors import DataError
@@ -87,6 +87,7 @@ MALL = Benchmark(
     title="Mall",
     homepage="https://personal.ie.cuhk.edu.hk/~ccloy/downloads_mall_dataset.html",
     citation="Chen et al., Feature Mining for Localised Crowd Counting, BMVC 2012",
+    downloads=(Download("https://personal.ie.cuhk.edu.hk/~ccloy/files/datasets/mall_dataset.zip"),),
     expected=("mall_dataset", "Mall", "mall"),
     index=index,
     write=write,

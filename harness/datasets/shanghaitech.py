@@ -79,6 +79,7 @@ SHTECH_A = Benchmark(
     title="ShanghaiTech Part A",
     homepage="https://github.com/desenzhou/ShanghaiTechDataset",
     citation="Zhang et al., Single-Image Crowd Counting via Multi-Column Convolutional Neural Network, CVPR 2016",
+    how_to_get="its authors offer it through Dropbox and Baidu pages, which a browser must open.",
     expected=(
         "ShanghaiTech/part_A",
         "ShanghaiTech/part_A_final",
@@ -104,6 +105,7 @@ SHTECH_B = replace(
     SHTECH_A,
     name="shtech_b",
     title="ShanghaiTech Part B",
+    how_to_get="its authors offer it through Dropbox and Baidu pages, which a browser must open.",
     expected=(
         "ShanghaiTech/part_B",
         "ShanghaiTech/part_B_final",

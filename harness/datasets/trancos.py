@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.annotations import checked_points, variable
-from harness.benchmark import Benchmark, Sample, Statistics
+from harness.benchmark import Benchmark, Download, Sample, Statistics
 from harness.errors import DataError
 from harness.images import read_image
 from harness.regions import polygon_mask
@@ -94,6 +94,7 @@ TRANCOS = Benchmark(
     title="TRANCOS",
     homepage="https://gram.web.uah.es/data/datasets/trancos/index.html",
     citation="Guerrero-Gómez-Olmedo et al., Extremely Overlapping Vehicle Counting, IbPRIA 2015",
+    downloads=(Download("http://agamenon.tsc.uah.es/Personales/rlopez/data/trancos/TRANCOS_v3.tar.gz"),),
     expected=("TRANCOS_v3", "TRANCOS", "trancos"),
     index=index,
     write=write,

@@ -39,6 +39,7 @@ UCF_CC_50 = Benchmark(
     title="UCF_CC_50",
     homepage="https://www.crcv.ucf.edu/data/ucf-cc-50/",
     citation="Idrees et al., Multi-Source Multi-Scale Counting in Extremely Dense Crowd Images, CVPR 2013",
+    how_to_get="its authors offer a RAR archive, which needs unrar or 7z.",
     expected=("UCF_CC_50", "ucf_cc_50", "UCF_CC_50/UCF_CC_50"),
     index=index,
     write=write,

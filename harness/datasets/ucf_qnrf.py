@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.benchmark import Benchmark, Sample, Statistics
+from harness.benchmark import Benchmark, Download, Sample, Statistics
 from harness.datasets.pairing import pair_files
 from harness.datasets.scaling import at_most
 from harness.errors import DataError
@@ -50,6 +50,7 @@ UCF_QNRF = at_most(
         homepage="https://www.crcv.ucf.edu/data/ucf-qnrf/",
         citation="Idrees et al., Composition Loss for Counting, Density Map Estimation and Localization in Dense "
         "Crowds, ECCV 2018",
+        downloads=(Download("https://www.crcv.ucf.edu/data/ucf-qnrf/UCF-QNRF_ECCV18.zip", size=4_552_702_871),),
         expected=("UCF-QNRF_ECCV18", "UCF-QNRF", "ucf_qnrf"),
         index=index,
         write=write,

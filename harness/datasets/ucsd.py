@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.annotations import variable
-from harness.benchmark import Benchmark, Sample, Statistics
+from harness.benchmark import Benchmark, Download, Sample, Statistics
 from harness.datasets.frames import locations
 from harness.datasets.pairing import natural
 from harness.errors import DataError
@@ -107,6 +107,10 @@ UCSD = Benchmark(
     title="UCSD pedestrians",
     homepage="http://www.svcl.ucsd.edu/projects/peoplecnt/",
     citation="Chan et al., Privacy Preserving Crowd Monitoring: Counting People without People Models or Tracking, CVPR 2008",
+    downloads=(
+        Download("http://www.svcl.ucsd.edu/projects/peoplecnt/db/ucsdpeds.zip"),
+        Download("http://www.svcl.ucsd.edu/projects/peoplecnt/db/vidf-cvpr.zip"),
+    ),
     expected=("UCSD", "ucsd", "ucsdpeds"),
     index=index,
     write=write,

@@ -121,6 +121,7 @@ WORLDEXPO10 = Benchmark(
     title="WorldExpo'10",
     homepage="http://www.ee.cuhk.edu.hk/~xgwang/expo.html",
     citation="Zhang et al., Cross-scene Crowd Counting via Deep Convolutional Neural Networks, CVPR 2015",
+    how_to_get="its authors send it on request, to those who sign their agreement.",
     expected=("WorldExpo10", "worldexpo10", "WorldExpo'10"),
     index=index,
     write=write,

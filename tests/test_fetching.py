@@ -1,0 +1,185 @@
+"""Downloads from a server of the test's own, and archives that want more than they may."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import stat
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import archives
+from harness.benchmark import Download
+from harness.errors import DataError, HarnessError
+from harness.fetching import downloaded, fetch
+from harness.plugins import load_host
+
+
+class Server:
+    """Serves `files` by name, with ranges; breaks off after `most` bytes of an answer if that is set."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.ranges: list[str | None] = []
+        self.most: int | None = None
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                content = outer.files[self.path.lstrip("/")]
+                asked = self.headers.get("Range")
+                outer.ranges.append(asked)
+                begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+                self.send_response(206 if asked else 200)
+                self.send_header("Content-Length", str(len(content) - begin))
+                self.end_headers()
+                end = begin + outer.most if outer.most else None
+                self.wfile.write(content[begin:end])
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+
+
+def zipped(folder: Path, top: str) -> bytes:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, f"{top}/{path.relative_to(folder)}")
+    return output.getvalue()
+
+
+@pytest.fixture
+def qnrf(tmp_path: Path) -> bytes:
+    benchmark = load_host().benchmark("ucf_qnrf")
+    assert benchmark.write is not None
+    benchmark.write(tmp_path / "drawn", 10, 0)
+    return zipped(tmp_path / "drawn", "UCF-QNRF_ECCV18")
+
+
+def test_from_download_to_images(server: Server, qnrf: bytes, harness: Any, tmp_path: Path) -> None:
+    server.files["q.zip"] = qnrf
+    arguments = ("data", "fetch", "ucf_qnrf", "--url", f"{server.address}/q.zip", "--data-root", "root")
+    done = harness(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "10 images" in done.stdout and (tmp_path / "root" / "UCF-QNRF_ECCV18" / "Train").is_dir()
+    assert (tmp_path / "root/.downloads/q.zip.sha256").read_text().strip() == hashlib.sha256(qnrf).hexdigest()
+    again = harness(*arguments)
+    assert again.returncode == 2 and "already there" in again.stderr
+
+
+def test_a_broken_download_is_continued(server: Server, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4000
+    server.files["f.zip"], server.most = content, 300_000
+    download = Download(f"{server.address}/f.zip", sha256=hashlib.sha256(content).hexdigest())
+    with pytest.raises(DataError, match="continues where it stopped"):
+        downloaded(download, tmp_path)
+    kept = (tmp_path / "f.zip.part").stat().st_size
+    assert 0 < kept <= 300_000
+    server.most = None
+    assert downloaded(download, tmp_path).read_bytes() == content
+    assert server.ranges[-1] == f"bytes={kept}-"
+
+
+def test_a_wrong_checksum_is_refused_and_not_kept(server: Server, tmp_path: Path) -> None:
+    server.files["f.zip"] = b"something else"
+    with pytest.raises(DataError, match=r"(?i)hash"):
+        downloaded(Download(f"{server.address}/f.zip", sha256="0" * 64), tmp_path)
+    assert not list(tmp_path.glob("f.zip"))
+
+
+def test_a_file_that_changed_since_the_first_download_is_noticed(server: Server, tmp_path: Path) -> None:
+    server.files["f.zip"] = b"first"
+    download = Download(f"{server.address}/f.zip")
+    downloaded(download, tmp_path).unlink()
+    server.files["f.zip"] = b"second"
+    with pytest.raises(DataError, match=r"(?i)hash"):
+        downloaded(download, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["worldexpo10", "jhu_crowd", "shtech_a", "ucf_cc_50"])
+def test_what_must_be_asked_for_says_how(name: str, tmp_path: Path) -> None:
+    benchmark = load_host().benchmark(name)
+    with pytest.raises(HarnessError) as error:
+        fetch(benchmark, tmp_path)
+    assert benchmark.homepage in str(error.value) and str(tmp_path / benchmark.expected[0]) in str(error.value)
+
+
+def test_every_benchmark_says_how_to_get_it() -> None:
+    for benchmark in load_host().benchmarks.values():
+        assert not benchmark.needs_files or benchmark.downloads or benchmark.how_to_get, benchmark.name
+
+
+def bad_zip(path: Path, name: str, mode: int = 0, content: bytes = b"x") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("good.txt", "good")
+        info = zipfile.ZipInfo(name)
+        info.external_attr = mode << 16
+        archive.writestr(info, content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:/evil.txt"])
+def test_no_member_leaves_the_target(tmp_path: Path, name: str) -> None:
+    archive = bad_zip(tmp_path / "a.zip", name)
+    with pytest.raises(DataError, match="outside the target"):
+        archives.unpack(archive, tmp_path / "in" / "target", 1000, strip=False)
+    assert not list((tmp_path / "in").rglob("*")), "nothing of a refused archive stays"
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    archive = bad_zip(tmp_path / "a.zip", "link", stat.S_IFLNK | 0o777, b"/etc/passwd")
+    with pytest.raises(DataError, match="link or a device"):
+        archives.unpack(archive, tmp_path / "target", 1000, strip=False)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            info = tarfile.TarInfo("link")
+            info.type, info.linkname = kind, "/etc/passwd"
+            tar.addfile(info)
+    with pytest.raises(DataError, match="link or a device"):
+        archives.unpack(tmp_path / "a.tar.gz", tmp_path / "target", 1000, strip=False)
+
+
+def test_size_is_bounded(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(1_000_000))
+    assert (tmp_path / "a.zip").stat().st_size < 5000
+    with pytest.raises(DataError, match="1,000,000 bytes unpacked; expected at most 999,999"):
+        archives.unpack(tmp_path / "a.zip", tmp_path / "target", 999_999, strip=False)
+
+
+def test_a_tar_with_one_folder_is_unpacked_without_it(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        info = tarfile.TarInfo("TOP/images/1.txt")
+        info.size = 3
+        tar.addfile(info, io.BytesIO(b"one"))
+    assert archives.unpack(tmp_path / "a.tar.gz", tmp_path / "target", 100, strip=True) == 1
+    assert (tmp_path / "target/images/1.txt").read_bytes() == b"one"
+
+
+def test_damaged_and_foreign_files(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"Rar!")
+    with pytest.raises(DataError, match="neither a zip nor a tar"):
+        archives.unpack(tmp_path / "a.zip", tmp_path / "target", 100, strip=True)
+    good = bad_zip(tmp_path / "b.zip", "fine.txt", content=bytes(1000)).read_bytes()
+    (tmp_path / "b.zip").write_bytes(good.replace(bytes(1000), bytes(999) + b"1"))
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        archives.unpack(tmp_path / "b.zip", tmp_path / "target", 10_000, strip=False)
