@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from importlib import metadata
@@ -14,6 +15,8 @@ def start() -> None:
     """Imports Keras without its backend's start-up chatter, ready to use; an import that fails still says why."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # Images of many sizes are traced again for each, which TensorFlow warns of and we mean to do.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # TensorFlow's C++ side writes to descriptor 2 before any of its settings are read.
     standard_error = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)

@@ -17,6 +17,10 @@ from harness.prediction import predict_density
 from harness.regions import density_inside
 
 
+OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
+COUNT_LEVELS = (("low", 300.0), ("middle", 700.0), ("high", float("inf")))
+
+
 @dataclass(frozen=True)
 class ImageResult:
     """One image: its counts, the 8×8 grids they add up from, and the seconds its forward pass took."""
@@ -65,6 +69,22 @@ def evaluate(
         )
         progress(number + 1, len(samples))
     return results
+
+
+def by_group(results: list[ImageResult]) -> dict[str, dict[str, dict[str, float]]]:
+    """Images, MAE and RMSE by the members of each group: the benchmark's own, and the level of the count."""
+    found: dict[str, dict[str, list[ImageResult]]] = {}
+    for result in results:
+        count = next(name for name, most in COUNT_LEVELS if result.true <= most)
+        own = {key: value for key, value in result.groups.items() if key not in OWN_GROUPS}
+        for group, member in {"count": count, **own}.items():
+            found.setdefault(group, {}).setdefault(member, []).append(result)
+    return {group: {name: _errors(members[name]) for name in sorted(members)} for group, members in found.items()}
+
+
+def _errors(results: list[ImageResult]) -> dict[str, float]:
+    true, predicted = (np.array([getattr(result, key) for result in results]) for key in ("true", "predicted"))
+    return {"images": len(results), "mae": metrics.mae(true, predicted), "rmse": metrics.mse_root(true, predicted)}
 
 
 def summary(results: list[ImageResult]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class PointTrainer(keras.Model):
     def start(self, stage: Stage, jit_compile: bool | str) -> None:
         """Compiles for `stage`: its optimiser, its loss weights, the layers it trains."""
         for layer in self.network.layers:
-            layer.trainable = not stage.trains or any(_matches(layer.name, name) for name in stage.trains)
+            layer.trainable = not stage.trains or any(matches(layer.name, name) for name in stage.trains)
         optimizer = keras.optimizers.get(
             {
                 "class_name": stage.optimizer,
@@ -86,7 +86,8 @@ def _batch(inputs: Mapping[str, Any]) -> Batch:
     return Batch(inputs["image"], inputs["points"], maps)
 
 
-def _matches(name: str, pattern: str) -> bool:
+def matches(name: str, pattern: str) -> bool:
+    """Whether a layer called `name` is meant by `pattern`: its name, or a prefix of it that ends in "*"."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 

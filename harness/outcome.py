@@ -9,15 +9,13 @@ import numpy as np
 
 from harness import backend
 from harness.benchmark import Sample
-from harness.evaluation import ImageResult, summary
+from harness.evaluation import OWN_GROUPS, ImageResult, summary
 from harness.method import Method, inference_network
 from harness.plugins import Host
 from harness.runs import Run
 from harness.splits import Split
 from harness.state import Progress
 from harness.training import Trained
-
-OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
 
 
 def finished(

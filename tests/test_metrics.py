@@ -91,3 +91,18 @@ def test_bootstrap_is_deterministic_and_averages_groups() -> None:
     groups = [(np.zeros(10), np.full(10, 2.0)), (np.zeros(10), np.full(10, 4.0))]
     assert metrics.grouped_mean(groups, metrics.MAE) == 3.0
     assert metrics.bootstrap_interval(groups, metrics.MAE) == pytest.approx((3.0, 3.0))
+
+
+def test_errors_by_group_of_images() -> None:
+    from harness.evaluation import ImageResult, by_group
+
+    grid = np.zeros((8, 8))
+    results = [
+        ImageResult("a", 10, 12, grid, grid, 0.1, {"scene": "S1", "frame": "7"}),
+        ImageResult("b", 300, 304, grid, grid, 0.1, {"scene": "S2"}),
+        ImageResult("c", 701, 691, grid, grid, 0.1, {"scene": "S1"}),
+    ]
+    found = by_group(results)
+    assert set(found) == {"count", "scene"}
+    assert found["scene"]["S1"] == {"images": 2, "mae": 6.0, "rmse": pytest.approx(math.sqrt(52))}
+    assert {name: one["images"] for name, one in found["count"].items()} == {"low": 2, "high": 1}

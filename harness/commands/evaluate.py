@@ -12,6 +12,7 @@ import click
 from harness.cli import data_root_option, plugin_option
 from harness.commands import load
 
+MOST_MEMBERS = 12  # groups with more members are in --json alone
 SPLITS = ("train", "val", "test", "all")
 
 
@@ -71,6 +72,10 @@ def command(
     nae = "–" if result["nae"] is None else f"{result['nae']:.4f}"
     click.echo(f"MAE {result['mae']:.2f}   RMSE {result['rmse']:.2f}   NAE {nae}")
     click.echo("   ".join(f"GAME({level}) {value:.2f}" for level, value in enumerate(result["game"])))
+    for group, members in result["groups"].items():
+        if 1 < len(members) <= MOST_MEMBERS:
+            told = (f"{name} {one['mae']:.2f} ({one['images']} images)" for name, one in members.items())
+            click.echo(f"MAE by {group}: {', '.join(told)}")
 
 
 def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path, memory: float) -> dict[str, Any]:
@@ -80,7 +85,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     from rich.console import Console
     from rich.progress import track
 
-    from harness.evaluation import evaluate, summary
+    from harness.evaluation import by_group, evaluate, summary
     from harness.image_store import ImageStore
     from harness.method import inference_network
     from harness.weights import load_network
@@ -100,6 +105,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
         "rmse": scores["rmse"],
         "nae": None if scores["nae"] != scores["nae"] else scores["nae"],
         "game": scores["game"],
+        "groups": by_group(results),
         "seconds": time.perf_counter() - started,
         "per_image": [
             {"image": result.image, "true": result.true, "predicted": result.predicted} for result in results

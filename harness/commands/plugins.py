@@ -79,6 +79,38 @@ def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]
         )
 
 
+@command.command("check")
+@click.argument("method_name", metavar="METHOD")
+@plugin_option
+def check_command(method_name: str, plugin_files: tuple[Path, ...]) -> None:
+    """Try whether METHOD does all that the harness needs of one: sizes, gradients, saving, backends. Exits 1 if not."""
+    host = load(plugin_files)
+    host.method(method_name)  # an unknown name is refused before anything heavy starts
+    from harness.testing import verdicts
+
+    failed = 0
+    for verdict in verdicts(method_name, plugin_files):
+        failed += not verdict.ok
+        click.echo(f"{'ok  ' if verdict.ok else 'FAIL'}  {verdict.check:<22} {verdict.message}")
+    click.echo(f"{method_name}: " + (f"{failed} checks failed" if failed else "all checks passed"))
+    if failed:
+        click.get_current_context().exit(1)
+
+
+@command.command("new")
+@click.argument("name")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A folder to make.")
+def new_command(name: str, out: Path) -> None:
+    """Write a complete plugin package for a method called NAME, with its tests, to start from."""
+    from harness.scaffold import write
+
+    files = write(name, out)
+    for path in files:
+        click.echo(path)
+    click.echo(f"next: pip install -e '{out}[test]' && pytest {out}")
+    click.echo(f"      harness bench --methods {name} --datasets synth --budget smoke")
+
+
 def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
     from dataclasses import asdict
 
