@@ -19,7 +19,8 @@ _COMMANDS = {
     "runtime": ("harness.commands.runtime", "Measure time, size and memory of methods."),
     "published": ("harness.commands.published", "The papers' own numbers, and where they disagree."),
     "data": ("harness.commands.data", "What datasets there are, and whether the files are sound."),
-    "plugins": ("harness.commands.plugins", "What plugins there are and what they add."),
+    "doctor": ("harness.commands.doctor", "What this machine looks like to the harness, and what is likely wrong."),
+    "plugins": ("harness.commands.plugins", "What plugins there are; check one, start a new one."),
 }
 
 

@@ -16,7 +16,6 @@ from harness.method import Method
 from harness.prediction import predict_density
 from harness.regions import density_inside
 
-
 OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
 COUNT_LEVELS = (("low", 300.0), ("middle", 700.0), ("high", float("inf")))
 

@@ -132,7 +132,9 @@ def _builds(method: Method) -> str:
     assert "density" in outputs, f"its outputs are {sorted(outputs)}; one must be called 'density'"
     names = [layer.name for layer in network.layers if layer.count_params()]
     for stage in method.recipe.stages:
-        trained = [name for name in names if not stage.trains or any(matches(name, pattern) for pattern in stage.trains)]
+        trained = [
+            name for name in names if not stage.trains or any(matches(name, pattern) for pattern in stage.trains)
+        ]
         assert trained, f"stage {stage.name!r} trains {', '.join(stage.trains)}: no layer with weights is called so"
     return f"{network.count_params():,} weights"
 

@@ -40,6 +40,10 @@ from harness.commands import load
     show_default=True,
     help="Folder of the runs.",
 )
+@click.option("--executor", default="local", show_default=True, help="Where cells run: local, slurm or ray.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at once; a GPU each.")
+@click.option("--address", default="", help="For ray: the address of a cluster. Default: one on this machine.")
+@click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="For slurm: a parameter of submitit; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @data_root_option
 @plugin_option
@@ -52,10 +56,12 @@ def command(**options: Any) -> None:
     from rich.console import Console
 
     from harness import bench
+    from harness.executors import executor_named
     from harness.reporting.leaderboard import comparison
 
     console = Console(stderr=True)
     _check_precision(options["precision"])  # what needs no data is refused before every file is read for its checksum
+    executor_named(options["executor"])
     retry = bench.parse_retry(options["retry"])
     host = load(options["plugin_files"])
     cells = bench.plan_cells(
@@ -87,22 +93,40 @@ def command(**options: Any) -> None:
 
 def _run(host: Any, todo: list[Any], options: dict[str, Any], console: Any) -> None:
     from harness.display import cell_display
-    from harness.executor import run_cell
+    from harness.executors import Settings, executor_named, job_of
 
-    for number, cell in enumerate(todo, 1):
-        position = f"[{number}/{len(todo)}]"
-        timeout = options["timeout"] * 60 if options["timeout"] else None
-        with cell_display(cell.run.name, position, console) as watch:
-            memory = int(options["memory"] * (1 << 30))
-            files = list(options["plugin_files"])
-            record = run_cell(host, cell, options["data_root"], files, memory, timeout, watch)
+    executor = executor_named(options["executor"])
+    timeout = options["timeout"] * 60 if options["timeout"] else None
+    memory = int(options["memory"] * (1 << 30))
+    jobs = [job_of(host, cell, options["data_root"], options["plugin_files"], memory, timeout) for cell in todo]
+    settings = Settings(
+        jobs=options["jobs"],
+        address=options["address"],
+        slurm=_slurm(options["slurm"]),
+        folder=options["out"],
+        watch=lambda number, name: cell_display(name, f"[{number}/{len(jobs)}]", console),
+    )
+    for number, (job, record) in enumerate(executor.run(jobs, settings), 1):
         if record.results:
             what = f"MAE {record.results.mae:.1f}  RMSE {record.results.rmse:.1f}"
         else:
             what = f"{record.status}: {record.message.splitlines()[0] if record.message else ''}"
-        console.print(f"{position} {cell.run.name}  {what}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"[{number}/{len(jobs)}] {job.name}  {what}", markup=False, highlight=False, soft_wrap=True)
         if record.status == "ok" and record.message:
             console.print(record.message, markup=False, highlight=False, soft_wrap=True)
+
+
+def _slurm(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """("slurm_partition=gpu", "cpus_per_task=8") → a dict; whole numbers as such."""
+    from harness.errors import HarnessError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise HarnessError(f"--slurm {pair!r}: expected KEY=VALUE, e.g. slurm_partition=gpu")
+        found[key] = int(value) if value.isdigit() else value
+    return found
 
 
 def _seeds(text: str) -> list[int]:

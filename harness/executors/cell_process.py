@@ -8,19 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from harness import records
-from harness.bench import Cell, record_of
 from harness.cell import CellRequest, to_json
 from harness.errors import HarnessError
-from harness.plugins import Host
+from harness.executors import Job
 from harness.records import Record
-from harness.runs import request_json
 
 LOG = "log.txt"
 LOCK = ".lock"
@@ -29,38 +27,30 @@ LAST_LINES = 8
 GRACE_SECONDS = 5.0
 
 
-def run_cell(
-    host: Host,
-    cell: Cell,
-    data_root: Path | None,
-    plugin_files: list[Path],
-    memory: int,
-    timeout: float | None = None,
+def run_job(
+    job: Job,
     watch: Callable[[dict[str, Any]], None] = lambda event: None,
+    environment: Mapping[str, str] | None = None,
+    lock_seconds: float = 0.0,
+    started: Callable[[subprocess.Popen], None] = lambda process: None,
 ) -> Record:
-    """Runs `cell` to its end and returns its record, which is on disk by then.
+    """Runs `job` to its end and returns its record, which is on disk by then.
 
     Args:
-        memory: bytes of decoded images the cell may hold.
-        timeout: seconds after which it is stopped with status "timeout".
         watch: called with each event of the cell.
+        environment: variables for the cell's process, beside this one's.
+        lock_seconds: how long to wait for another process that runs the same cell.
+        started: called with the cell's process.
 
     Raises:
         HarnessError: the run's folder cannot be written.
         KeyboardInterrupt: after the cell's process was stopped; its state stays for the next time.
     """
-    folder = cell.folder
-    spec = CellRequest(
-        request=request_json(cell.run.request),
-        folder=str(folder),
-        data_root=str(data_root.resolve()) if data_root else None,
-        plugin_files=[str(file.resolve()) for file in plugin_files],
-        memory=memory,
-        expected_id=cell.run.id,
-    )
+    folder = Path(job.folder)
+    spec = CellRequest(job.request, job.folder, job.data_root, job.plugin_files, job.memory, job.draft["id"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
+        lock = FileLock(folder / LOCK, timeout=lock_seconds)
         lock.acquire()
         (folder / records.FILE).unlink(missing_ok=True)
         (folder / REQUEST).write_text(to_json(spec), encoding="utf-8")
@@ -80,10 +70,11 @@ def run_cell(
             stderr=log,
             text=True,
             start_new_session=True,  # Ctrl-C reaches the bench alone, which then stops the cell
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
-        timed_out = _follow(process, timeout, watch)
-    return _outcome(host, cell, process.returncode, timed_out, _tail(folder / LOG, start))
+        started(process)
+        timed_out = _follow(process, job.timeout, watch)
+    return _outcome(job, folder, process.returncode, timed_out, _tail(folder / LOG, start))
 
 
 def _follow(process: subprocess.Popen, timeout: float | None, watch: Callable[[dict[str, Any]], None]) -> bool:
@@ -92,7 +83,7 @@ def _follow(process: subprocess.Popen, timeout: float | None, watch: Callable[[d
 
     def expire() -> None:
         expired.set()
-        _stop(process)
+        stop(process)
 
     timer = threading.Timer(timeout, expire) if timeout else None
     if timer:
@@ -107,7 +98,7 @@ def _follow(process: subprocess.Popen, timeout: float | None, watch: Callable[[d
                 continue
         process.wait()
     except BaseException:
-        _stop(process)
+        stop(process)
         raise
     finally:
         if timer:
@@ -116,7 +107,7 @@ def _follow(process: subprocess.Popen, timeout: float | None, watch: Callable[[d
     return expired.is_set()
 
 
-def _stop(process: subprocess.Popen) -> None:
+def stop(process: subprocess.Popen) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -137,9 +128,9 @@ def _tail(path: Path, start: int) -> str:
     return "\n".join(lines[-LAST_LINES:])
 
 
-def _outcome(host: Host, cell: Cell, code: int, timed_out: bool, tail: str) -> Record:
+def _outcome(job: Job, folder: Path, code: int, timed_out: bool, tail: str) -> Record:
     """The record the cell wrote, or one that says how its process ended."""
-    path = cell.folder / records.FILE
+    path = folder / records.FILE
     if code == 0 and path.is_file():
         return records.read(path)
     if timed_out:
@@ -153,9 +144,9 @@ def _outcome(host: Host, cell: Cell, code: int, timed_out: bool, tail: str) -> R
         status, how = "failed", "ended without a record"
     else:
         status, how = "failed", f"exit status {code}"
-    record = record_of(host, cell.run, status, f"{how}\n{tail}".strip())
+    record = job.failed(status, f"{how}\n{tail}".strip())
     try:
-        records.write(cell.folder, record)
+        records.write(folder, record)
     except OSError as error:
-        raise HarnessError(f"{cell.folder}: the record cannot be written ({error.strerror or error})") from None
+        raise HarnessError(f"{folder}: the record cannot be written ({error.strerror or error})") from None
     return record

@@ -1,0 +1,189 @@
+"""Where cells run: at once, on a Ray cluster that loses a worker, on Slurm. All write the same records."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import records
+from harness.executors import local
+
+BENCH = ("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke")
+
+
+def results(folder: Path) -> dict[str, list[float]]:
+    found, unreadable = records.read_all([folder])
+    assert not unreadable
+    return {r.name: [image.predicted for image in r.results.per_image] for r in found if r.results}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
+    """What the default executor makes of two seeds."""
+    folder = tmp_path_factory.mktemp("alone")
+    command = [str(Path(sys.executable).with_name("harness")), *BENCH, "--seeds", "0,1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return results(folder / "runs")
+
+
+def test_each_cell_at_once_has_a_gpu_of_its_own() -> None:
+    assert local.environments(3, ["0", "1"]) == [{"CUDA_VISIBLE_DEVICES": name} for name in ("0", "1", "0")]
+    shares = local.environments(2, [])
+    assert all(int(share["OMP_NUM_THREADS"]) == max(1, (os.cpu_count() or 1) // 2) for share in shares)
+
+
+def test_gpus_that_were_chosen_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert local.gpus() == ["2", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert local.gpus() == []
+
+
+def test_two_at_once(harness: Any, tmp_path: Path, alone: dict[str, list[float]]) -> None:
+    done = harness(*BENCH, "--seeds", "0,1", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    found = results(tmp_path / "runs")
+    assert found.keys() == alone.keys()
+    # Other numbers of threads may add up in another order; the runs are the same but for that.
+    for name, counts in found.items():
+        assert counts == pytest.approx(alone[name], rel=0.05, abs=1.0)
+
+
+def test_unknown_executor_and_parameter(harness: Any) -> None:
+    bad = harness(*BENCH, "--executor", "slrum")
+    assert bad.returncode == 2 and "Did you mean 'slurm'" in bad.stderr
+    bad = harness(*BENCH, "--executor", "slurm", "--slurm", "partition")
+    assert bad.returncode == 2 and "expected KEY=VALUE" in bad.stderr
+
+
+CLUSTER = """
+import json, subprocess, sys, time
+from pathlib import Path
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+workers = [cluster.add_node(num_cpus=1, include_dashboard=False) for _ in range(2)]
+bench = subprocess.Popen([*json.loads(sys.argv[1]), "--address", cluster.address])
+runs, killed = Path("runs"), False
+while bench.poll() is None:
+    # Both workers are in the middle of a cell: it has logged, its state is there or it has not ended its first epoch.
+    begun = [path for path in runs.glob("*/request.json") if not (path.parent / "record.json").exists()]
+    if not killed and len(begun) == 2:
+        time.sleep(1)
+        cluster.remove_node(workers[1], allow_graceful=False)
+        killed = True
+        cluster.add_node(num_cpus=1, include_dashboard=False)
+    time.sleep(0.1)
+print("killed" if killed else "nothing was killed")
+cluster.shutdown()
+sys.exit(bench.returncode)
+"""
+
+
+def test_a_ray_cluster_that_loses_a_worker_makes_every_cell(tmp_path: Path, alone: dict[str, list[float]]) -> None:
+    command = [str(Path(sys.executable).with_name("harness")), *BENCH, "--seeds", "0,1,2", "--executor", "ray"]
+    done = subprocess.run(
+        [sys.executable, "-c", CLUSTER, json.dumps(command)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    assert "\nkilled" in done.stdout, done.stdout
+    found = results(tmp_path / "runs")
+    assert len(found) == 3
+    for name in alone:
+        assert found[name] == pytest.approx(alone[name], rel=0.05, abs=1.0)
+
+
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.sock
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmctldPort={port}
+SlurmdPort={other}
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The options for a Slurm of this machine's own; submitit's local executor, saying so, where it cannot start."""
+    needed = ("munged", "slurmctld", "slurmd", "sbatch")
+    missing = [name for name in needed if not shutil.which(name)]
+    if missing or os.geteuid() != 0:
+        print(
+            f"Slurm cannot start here ({', '.join(missing) or 'not root'}): the same path with submitit's local executor"
+        )
+        yield ["--slurm", "cluster=local"]
+        return
+    folder = tmp_path_factory.mktemp("s")
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        ports = {"port": one.getsockname()[1], "other": two.getsockname()[1]}
+    host = socket.gethostname().partition(".")[0]
+    text = CONFIGURATION.format(folder=folder, host=host, cores=os.cpu_count(), **ports)
+    (folder / "slurm.conf").write_text(text)
+    (folder / "munge.key").write_bytes(os.urandom(1024))
+    (folder / "munge.key").chmod(0o400)
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    files = [f"--{name}={folder / file}" for name, file in (("key-file", "munge.key"), ("socket", "munge.sock"))]
+    files += [f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed"]
+    subprocess.run(["munged", "--force", *files], check=True, capture_output=True)
+    time.sleep(0.5)
+    subprocess.run(["slurmctld", "-i"], check=True)
+    subprocess.run(["slurmd"], check=True)
+    yield ["--slurm", "cpus_per_task=1"]
+    for name in ("slurmd", "slurmctld", "munged"):
+        pid = folder / f"{name}.pid"
+        if pid.is_file():
+            subprocess.run(["kill", pid.read_text().strip()])
+
+
+def test_slurm(harness: Any, tmp_path: Path, slurm: list[str], alone: dict[str, list[float]]) -> None:
+    done = harness(*BENCH, "--seeds", "0,1", "--executor", "slurm", *slurm, timeout=400)
+    assert done.returncode == 0, done.stderr
+    found = results(tmp_path / "runs")
+    assert found.keys() == alone.keys()
+    for name, counts in found.items():
+        assert counts == pytest.approx(alone[name], rel=0.05, abs=1.0)
+
+
+def test_a_cell_taken_off_its_machine_is_put_into_the_queue_again() -> None:
+    from harness.executors.slurm import CellTask
+
+    again = CellTask({"folder": "x"}).checkpoint()
+    assert again.function == CellTask({"folder": "x"})
