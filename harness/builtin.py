@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from harness.benchmark import Benchmark
 from harness.hookspecs import hookimpl
+from harness.trackers import harness_callbacks
+
+__all__ = ["harness_benchmarks", "harness_callbacks"]
 
 
 @hookimpl

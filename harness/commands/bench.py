@@ -44,6 +44,7 @@ from harness.commands import load
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at once; a GPU each.")
 @click.option("--address", default="", help="For ray: the address of a cluster. Default: one on this machine.")
 @click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="For slurm: a parameter of submitit; repeatable.")
+@click.option("--track", default="", help="Send losses to a tracker: tensorboard or mlflow.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @data_root_option
 @plugin_option
@@ -55,13 +56,15 @@ def command(**options: Any) -> None:
     """
     from rich.console import Console
 
-    from harness import bench
+    from harness import bench, trackers
     from harness.executors import executor_named
     from harness.reporting.leaderboard import comparison
 
     console = Console(stderr=True)
     _check_precision(options["precision"])  # what needs no data is refused before every file is read for its checksum
     executor_named(options["executor"])
+    if options["track"]:
+        trackers.choose(options["track"], options["out"] / "track")
     retry = bench.parse_retry(options["retry"])
     host = load(options["plugin_files"])
     cells = bench.plan_cells(

@@ -25,7 +25,11 @@ def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]
     begun = not ray.is_initialized()
     try:
         if begun:
-            ray.init(address=settings.address or None, logging_level="ERROR", log_to_driver=False)
+            chosen = {key: value for key, value in os.environ.items() if key.startswith(("HARNESS_", "KERAS_BACKEND"))}
+            environment = {"env_vars": chosen}
+            ray.init(
+                address=settings.address or None, runtime_env=environment, logging_level="ERROR", log_to_driver=False
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise HarnessError(
             f"--address {settings.address}: no Ray cluster there ({str(error).splitlines()[0]})"

@@ -1,0 +1,136 @@
+"""Every method of this repository passes the kit that its users' methods are tested by; what is wrong with one is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import pytest
+
+from harness import Method, ModelOptions, Recipe, Stage
+from harness.plugins import load_host
+from harness.testing import check_method, verdicts
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("the kit itself starts the other backends", allow_module_level=True)
+HOST = load_host()
+
+
+@pytest.mark.parametrize("name", sorted(HOST.methods))
+def test_method(name: str) -> None:
+    check_method(name, backends=["tensorflow"] if name == "mcnn" else [])
+
+
+def build(options: ModelOptions) -> keras.Model:
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, strides=4, padding="same", activation="relu", name="first")(image)
+    return keras.Model(image, keras.layers.Conv2D(1, 1, dtype="float32", name="last")(x))
+
+
+def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    from harness.losses import euclidean_density
+
+    return {"density": euclidean_density(outputs["density"], batch.density(4))}
+
+
+GOOD = Method("good", "Good", "me", build, loss, Recipe("paper", epochs=1), stride=4)
+
+
+def failures(method: Method) -> dict[str, str]:
+    return {verdict.check: verdict.message for verdict in verdicts(method, backends=[]) if not verdict.ok}
+
+
+def test_a_sound_method_passes() -> None:
+    assert failures(GOOD) == {}
+
+
+def fixed_size(options: ModelOptions) -> keras.Model:
+    image = keras.Input((64, 64, 3))
+    return keras.Model(image, keras.layers.Conv2D(1, 1, strides=4)(image))
+
+
+def dead_weights(options: ModelOptions) -> keras.Model:
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, strides=4, padding="same", name="used")(image)
+    aside = keras.layers.Conv2D(4, 1, name="unused")(x)
+    return keras.Model(image, {"density": keras.layers.Conv2D(1, 1, name="last")(x), "aside": aside})
+
+
+def infinite(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    return {"density": keras.ops.sum(outputs["density"]) * float("inf")}
+
+
+def random_in_test(options: ModelOptions) -> keras.Model:
+    class Noise(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x + keras.random.normal(keras.ops.shape(x))
+
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, Noise()(keras.layers.Conv2D(1, 3, strides=4, padding="same")(image)))
+
+
+@pytest.mark.parametrize(
+    ("method", "check", "message"),
+    [
+        (replace(GOOD, build=fixed_size), "builds", "its input is (None, 64, 64, 3); expected (None, None, None, 3)"),
+        (replace(GOOD, build=lambda options: None), "builds", "build returned NoneType; expected a keras.Model"),
+        (replace(GOOD, channels=1), "builds", "expected (None, None, None, 1)"),
+        (replace(GOOD, stride=8), "output", "expected (2, 8, 16, 1) at stride 8"),
+        (replace(GOOD, build=dead_weights), "loss and gradients", "2 trainable weights get no gradient: unused/kernel"),
+        (replace(GOOD, loss=infinite), "loss and gradients", "losses of 4 steps"),
+        (
+            replace(GOOD, build=random_in_test),
+            "same output twice",
+            "the output of a second call with training=False differs",
+        ),
+        (
+            replace(GOOD, recipe=Recipe("paper", epochs=1, crop=250)),
+            "recipe",
+            "sides of 250 px, its network wants multiples of 4",
+        ),
+        (
+            replace(GOOD, recipe=Recipe("paper", epochs=1, stages=(Stage(trains=("frist",)),))),
+            "builds",
+            "trains frist: no layer with weights is called so",
+        ),
+        (replace(GOOD, recipe=Recipe("paper", epochs=1, stages=(Stage(optimizer="adm"),))), "recipe", "adm"),
+    ],
+    ids=[
+        "fixed size",
+        "no model",
+        "channels",
+        "stride",
+        "dead weights",
+        "loss",
+        "random",
+        "crop",
+        "stage",
+        "optimizer",
+    ],
+)
+def test_what_is_wrong_is_named(method: Method, check: str, message: str) -> None:
+    found = failures(method)
+    assert check in found and message in found[check], found
+    with pytest.raises(AssertionError, match=f"method good fails {len(found)} checks"):
+        check_method(method, backends=[])
+
+
+def test_from_the_command_line(harness: Any, tmp_path: Any) -> None:
+    (tmp_path / "p.py").write_text(
+        "from harness import Method, Recipe, hookimpl\n"
+        "def build(options):\n"
+        "    import keras\n"
+        "    image = keras.Input((None, None, 3))\n"
+        "    return keras.Model(image, keras.layers.Conv2D(1, 1, strides=2)(image))\n"
+        "def loss(batch, outputs, options):\n"
+        "    raise ValueError('not yet')\n"
+        "@hookimpl\n"
+        "def harness_methods():\n"
+        "    return [Method('half', 'Half', 'me', build, loss, Recipe('paper', epochs=1), stride=2)]\n"
+    )
+    done = harness("plugins", "check", "half", "--plugin", "p.py")
+    assert done.returncode == 1, done.stderr
+    assert "ok    builds" in done.stdout and "FAIL  loss and gradients" in done.stdout and "not yet" in done.stdout
+    bad = harness("plugins", "check", "hlaf", "--plugin", "p.py")
+    assert bad.returncode == 2 and "Did you mean 'half'" in bad.stderr

@@ -1,0 +1,135 @@
+"""The package as others get it: its wheel in an empty environment, a new plugin from `plugins new`, `doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+SITE = Path(sysconfig.get_paths()["purelib"])
+
+
+def run(*command: object, **options: Any) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "hatchling", "build", "-d", folder, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def empty(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment that has the wheel; its dependencies are those of the environment the tests run in."""
+    folder = tmp_path_factory.mktemp("empty") / "venv"
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", next(built.glob("*.whl")))
+    own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])").strip())
+    (own / "dependencies.pth").write_text(f"{SITE}\n")
+    return folder
+
+
+def test_what_the_wheel_and_the_sdist_hold(built: Path) -> None:
+    names = set(zipfile.ZipFile(next(built.glob("*.whl"))).namelist())
+    for needed in (
+        "harness/py.typed",
+        "harness/reporting/templates/report.html",
+        "harness/templates/plugin/pyproject.toml.jinja",
+        "crowd_harness_sasnet/published.yaml",
+    ):
+        assert needed in names
+    assert not [name for name in names if name.startswith(("tests/", "reports/", "docs/"))]
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        inner = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py"} <= inner
+
+
+def test_the_wheel_in_an_empty_environment(empty: Path, tmp_path: Path) -> None:
+    command = empty / "bin" / "harness"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    where = run(
+        empty / "bin" / "python", "-c", "import harness; print(harness.__file__)", cwd=tmp_path, env=environment
+    )
+    assert str(empty) in where
+    plugins = json.loads(run(command, "plugins", "list", "--json", cwd=tmp_path, env=environment))
+    assert sum("method" in what for plugin in plugins for what in plugin["adds"]) == 9
+    assert not [error for plugin in plugins for error in plugin["errors"]]
+    run(
+        command, "bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke", cwd=tmp_path, env=environment
+    )
+    run(command, "report", cwd=tmp_path, env=environment)
+    assert "<!doctype html>" in (tmp_path / "reports" / "report.html").read_text()
+
+
+def test_a_new_plugin_installs_passes_its_tests_and_trains(empty: Path, tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command, python = empty / "bin" / "harness", empty / "bin" / "python"
+    run(command, "plugins", "new", "my_method", "--out", "mine", cwd=tmp_path, env=environment)
+    install = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "./mine")
+    run(python, *install, cwd=tmp_path, env=environment)
+    said = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "mine", cwd=tmp_path, env=environment)
+    assert "2 passed" in said
+    bench = ("bench", "--methods", "my_method", "--datasets", "synth", "--budget", "smoke")
+    run(command, *bench, cwd=tmp_path, env=environment)
+    record = json.loads(next((tmp_path / "runs").glob("*/record.json")).read_text())
+    assert record["status"] == "ok" and record["plugin"] == {
+        "distribution": "crowd-harness-my-method",
+        "version": "0.1.0",
+    }
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "crowd-harness-my-method", env=environment)
+
+
+@pytest.mark.parametrize("name", ["My-Method", "class", "1st"])
+def test_a_name_that_cannot_be_one_is_refused(harness: Any, name: str) -> None:
+    done = harness("plugins", "new", name, "--out", "mine")
+    assert done.returncode == 2 and "expected a method's name in small letters" in done.stderr
+
+
+def test_nothing_is_written_over(harness: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").touch()
+    done = harness("plugins", "new", "my_method", "--out", "mine")
+    assert done.returncode == 2 and "already there" in done.stderr
+
+
+def test_doctor_names_what_is_most_likely_wrong(harness: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    done = harness("doctor", "--data-root", "data", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and "holds no dataset under a known name" in found["most_likely_wrong"]
+    topics = {finding["topic"] for finding in found["findings"]}
+    assert {"python", "versions", "backend", "device", "plugins", "data", "cache"} <= topics
+    assert harness("data", "synth", "--like", "mall", "--out", "data").returncode == 0
+    well = harness("doctor", "--data-root", "data")
+    assert well.returncode == 0 and "nothing looks wrong" in well.stdout and "mall" in well.stdout
+    bad = harness("doctor", "--data-root", "data", KERAS_BACKEND="tensorflwo")
+    assert "KERAS_BACKEND is 'tensorflwo'" in bad.stdout
+    (tmp_path / "broken.py").write_text("import no_such_module\n")
+    bad = harness("doctor", "--data-root", "data", "--plugin", "broken.py")
+    assert "most likely wrong: plugin broken" in bad.stdout and "no_such_module" in bad.stdout
+
+
+def test_losses_go_to_tensorboard(harness: Any, tmp_path: Path) -> None:
+    done = harness("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke", "--track", "tensorboard")
+    assert done.returncode == 0, done.stderr
+    files = list((tmp_path / "runs" / "track").rglob("events.out.tfevents.*"))
+    assert files and any(file.stat().st_size > 200 for file in files)
+    assert json.loads(next((tmp_path / "runs").glob("*/record.json")).read_text())["message"] == ""
+    bad = harness("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke", "--track", "tensorbord")
+    assert bad.returncode == 2 and "Did you mean 'tensorboard'" in bad.stderr
