@@ -156,7 +156,7 @@ class Method:
         pretrained: name of the pretrained part ("vgg16"), or None.
         variants: the paper's ablation rows by name.
         teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
-            Its "density" must not depend on them. Such a network's inputs are a dict: {"image": …, **these}.
+            Its "density" must not depend on them. Such a network's inputs are a dict of "image" and these.
         label_maps: options → rasters by name that the loss finds in `Batch.maps` (a depth for each pixel, say).
     """
 

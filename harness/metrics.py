@@ -22,7 +22,7 @@ def mse_root(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def nae(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean of |predicted − true| / true over the images that have heads; NaN where none has."""
+    """Mean of `|predicted − true| / true` over the images that have heads; NaN where none has."""
     true, predicted = np.asarray(true, float), np.asarray(predicted, float)
     some = true > 0
     if not some.any():

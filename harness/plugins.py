@@ -182,7 +182,7 @@ def _unknown_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
     return messages
 
 
-def _collect(host: Host, hook: str, kind: type, into: dict[str, Any], noun: str) -> None:
+def _collect(host: Host, hook: str, kind: type[Any], into: dict[str, Any], noun: str) -> None:
     owners: dict[str, Plugin] = {}
     for plugin, result in host.call(hook):
         if not isinstance(result, list | tuple):

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def verdicts(
     ):
         yield _verdict(name, check, chosen)
     for one in backends if backends is not None else filter(importlib.util.find_spec, BACKENDS):
-        yield _verdict(f"a step on {one}", lambda found, one=one: _step_elsewhere(found, one, files), chosen)
+        yield _verdict(f"a step on {one}", partial(_step_elsewhere, backend_name=one, files=files), chosen)
 
 
 def _verdict(name: str, check: Callable[[Method], str], method: Method) -> Verdict:
@@ -217,21 +218,20 @@ def _gradients(method: Method) -> str:
 
 def _round_trip(method: Method) -> str:
     image = _image(method, _side(method), _side(method))
-    first, second = method.build(_options(method)), method.build(_options(method))
+    first, second = (method.build(_options(method)) for _ in range(2))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.weights.h5")
         first.save_weights(path)
         second.load_weights(path)
-    outputs = [np.asarray(inference_network(one).predict_on_batch(image)) for one in (first, second)]
-    _alike(*outputs, "the output after saving and loading the weights")
+    first, second = inference_network(first), inference_network(second)
+    _alike(_density(first, image), _density(second, image), "the output after saving and loading the weights")
     return "the same density from loaded weights"
 
 
 def _repeatable(method: Method) -> str:
     network = inference_network(method.build(_options(method)))
     image = _image(method, _side(method), _side(method))
-    outputs = [_density(network, image) for _ in range(2)]
-    _alike(*outputs, "the output of a second call with training=False")
+    _alike(_density(network, image), _density(network, image), "the output of a second call with training=False")
     return "training=False repeats"
 
 

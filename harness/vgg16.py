@@ -63,7 +63,7 @@ def levels(x: Any, he_start: bool = False, batch_normalization: bool = False) ->
     Args:
         batch_normalization: between each convolution and its ReLU, as in VGG-16-BN.
     """
-    outputs = []
+    outputs: list[Any] = []
     for block, (filters, count) in enumerate(_BLOCKS, 1):
         if outputs:
             x = _pool(x, block - 1)

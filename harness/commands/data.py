@@ -24,7 +24,7 @@ def command() -> None:
 def list_command(as_json: bool, data_root: Path | None, plugin_files: tuple[Path, ...]) -> None:
     """For each dataset: where it is expected, whether it is there, where its authors offer it."""
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for benchmark in load(plugin_files).benchmarks.values():
         found = benchmark.locate(data_root)
         rows.append(

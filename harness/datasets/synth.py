@@ -57,7 +57,8 @@ def draw_scene(
     horizon, far, near = 0.15 * height, 1.4, 5.0
     for x, y in points[np.argsort(points[:, 1], kind="stable")]:  # far ones first: near ones stand before them
         _person(image, generator, x, y, far + (near - far) * max(0.0, y - horizon) / (height - horizon))
-    light = generator.uniform(0.65, 1.25) * np.linspace(*generator.uniform(0.8, 1.2, 2), width)[None, :, None]
+    strength, (left, right) = generator.uniform(0.65, 1.25), generator.uniform(0.8, 1.2, 2)
+    light = strength * np.linspace(left, right, width)[None, :, None]
     noisy = image * light + generator.normal(0, generator.uniform(1, 6), image.shape)
     return np.clip(noisy, 0, 255).astype(np.uint8), points
 

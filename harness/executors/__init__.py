@@ -77,7 +77,7 @@ def executor_named(name: str) -> Executor:
     """The executor called `name`; raises `HarnessError` with the nearest known name."""
     if name not in _MODULES:
         raise unknown_name("executor", name, _MODULES)
-    return importlib.import_module(_MODULES[name])  # type: ignore[return-value]
+    return importlib.import_module(_MODULES[name])
 
 
 def job_of(

@@ -64,10 +64,10 @@ def bars(groups: Sequence[str], series: Sequence[Series], y_label: str) -> str:
                 f'<rect class="fill c{number % COLOURS}" x="{left:.1f}" y="{top:.1f}" width="{max(1.0, wide - 1):.1f}" '
                 f'height="{HEIGHT - BOTTOM - top:.1f}"><title>{title}</title></rect>'
             )
-    for number, group in enumerate(groups):
+    for number, name in enumerate(groups):
         middle = LEFT + (number + 0.5) * span
         body.append(
-            f'<text class="tick" x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_text(group)}</text>'
+            f'<text class="tick" x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_text(name)}</text>'
         )
     return _chart(None, y, "", y_label, body)
 

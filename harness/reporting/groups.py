@@ -73,10 +73,9 @@ def _scenes(comparison: Comparison, rows: list[Row], values: list[PublishedValue
     for value in values:
         if value.dataset == comparison.key.dataset and value.metric == "mae" and value.scene:
             printed.setdefault((value.method, value.paper), {})[value.scene] = value.value
-    for (method, paper), found in sorted(printed.items()):
-        lines.append(
-            [words(f"*{method}, published ({paper})*"), *(number(found.get(name)) for name in (*scenes, "average"))]
-        )
+    for (method, paper), by_scene in sorted(printed.items()):
+        cells = [number(by_scene.get(name)) for name in (*scenes, "average")]
+        lines.append([words(f"*{method}, published ({paper})*"), *cells])
     headers = ("method", *scenes, "average")
     notes = (f"MAE of each {group}'s test images; average is the mean of {group}s", "published averages are as printed")
     return _table(comparison, "scenes", f"by {group}", headers, lines, notes)

