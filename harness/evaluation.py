@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import metrics
+from harness import backend, metrics
 from harness.benchmark import Benchmark, Sample
 from harness.image_store import ImageStore
 from harness.method import Method
@@ -50,7 +50,8 @@ def evaluate(
         image = store.get(sample)
         points = benchmark.read_points(sample)
         started = time.perf_counter()
-        density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
+        with backend.on_every_device():
+            density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
         seconds = time.perf_counter() - started
         if benchmark.read_roi:
             density = density_inside(density, benchmark.read_roi(sample), method.stride)

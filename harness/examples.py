@@ -60,6 +60,7 @@ def write(folder: Path, run: Run, network: Any, samples: tuple[Sample, ...], sto
     """
     import cv2
 
+    from harness import backend
     from harness.prediction import predict_density
     from harness.regions import density_inside
 
@@ -69,7 +70,8 @@ def write(folder: Path, run: Run, network: Any, samples: tuple[Sample, ...], sto
     target.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(chosen({name: len(heads) for name, heads in points.items()})):
         image = store.get(by_name[name])
-        predicted = predict_density(network, image, method.stride, method.side_multiple, method.margin)
+        with backend.on_every_device():
+            predicted = predict_density(network, image, method.stride, method.side_multiple, method.margin)
         if run.benchmark.read_roi:
             predicted = density_inside(predicted, run.benchmark.read_roi(by_name[name]), method.stride)
         height, width = image.shape[:2]

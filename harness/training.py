@@ -55,6 +55,7 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
         DivergedError: the loss stopped being finite.
     """
     backend.prepare(run.request.seed, run.request.precision)
+    backend.share_among_devices(run.recipe.images_per_step * run.recipe.crops_per_image)
     network = run.method.build(run.options)
     trainer = PointTrainer(network, run.method, replace(run.options, largest_count=_largest_count(run, split)))
     maps = run.method.maps(run.options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from harness.commands import load
 )
 @click.option("--executor", default="local", show_default=True, help="Where cells run: local, slurm or ray.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at once; a GPU each.")
+@click.option("--data-parallel", is_flag=True, help="Share each run among all devices (JAX).")
 @click.option("--address", default="", help="For ray: the address of a cluster. Default: one on this machine.")
 @click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="For slurm: a parameter of submitit; repeatable.")
 @click.option("--track", default="", help="Send losses to a tracker: tensorboard or mlflow.")
@@ -56,13 +58,16 @@ def command(**options: Any) -> None:
     """
     from rich.console import Console
 
-    from harness import bench, trackers
+    from harness import backend, bench, trackers
     from harness.executors import executor_named
     from harness.reporting.leaderboard import comparison
 
     console = Console(stderr=True)
     _check_precision(options["precision"])  # what needs no data is refused before every file is read for its checksum
     executor_named(options["executor"])
+    if options["data_parallel"]:
+        backend.check_data_parallel()
+        os.environ[backend.PARALLEL] = "1"
     if options["track"]:
         trackers.choose(options["track"], options["out"] / "track")
     retry = bench.parse_retry(options["retry"])

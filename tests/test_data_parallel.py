@@ -1,0 +1,40 @@
+"""One run shared among devices: two halves of this processor stand for two accelerators."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+pytestmark = pytest.mark.backend
+ARGUMENTS = ("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke")
+
+
+def predicted(folder: Path) -> list[float]:
+    record = json.loads(next(folder.glob("*/record.json")).read_text())
+    assert record["status"] == "ok", record["message"]
+    return [image["predicted"] for image in record["results"]["per_image"]]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution is JAX's")
+def test_two_devices_give_what_one_gives(harness: Any, tmp_path: Path) -> None:
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    shared = harness(*ARGUMENTS, "--out", "two", "--data-parallel", **two)
+    assert shared.returncode == 0, shared.stderr + shared.stdout
+    assert harness(*ARGUMENTS, "--out", "one").returncode == 0
+    assert predicted(tmp_path / "two") == pytest.approx(predicted(tmp_path / "one"), rel=0.02, abs=0.5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution is JAX's")
+def test_crops_that_cannot_be_shared_are_refused(harness: Any, tmp_path: Path) -> None:
+    done = harness(*ARGUMENTS, "--data-parallel", XLA_FLAGS="--xla_force_host_platform_device_count=3")
+    assert done.returncode == 1 and "4 crops a step cannot be shared equally among 3 devices" in done.stdout
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX can")
+def test_a_backend_that_cannot_says_so(harness: Any) -> None:
+    done = harness(*ARGUMENTS, "--data-parallel", KERAS_BACKEND=keras.backend.backend())
+    assert done.returncode == 2 and "which Keras has for JAX" in done.stderr
