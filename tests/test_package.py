@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from conftest import run
 
+pytestmark = pytest.mark.system
+
 
 def test_what_the_wheel_and_the_sdist_hold(built: Path) -> None:
     names = set(zipfile.ZipFile(next(built.glob("*.whl"))).namelist())
