@@ -361,6 +361,7 @@ def test_eval_gives_what_the_bench_gave(harness: Command, trained: Path) -> None
         "rmse",
         "nae",
         "game",
+        "groups",
         "seconds",
         "per_image",
     ]
