@@ -1,10 +1,10 @@
 """The conformance kit: what every method must do, as one call for its author's tests.
 
-    from harness.testing import check_method
-
-    def test_my_method() -> None:
+    def test_my_method(check_method) -> None:
         check_method("my_method")
 
+The fixture is there wherever the harness is installed (`harness.pytest_plugin`); without pytest, import `check_method` from
+here.
 `harness plugins check my_method` does the same from the command line.
 """
 

@@ -184,6 +184,27 @@ def test_the_overall_leaderboard_ranks_only_what_is_complete() -> None:
     assert [row[0].text for row in table.rows] == ["MCNN", "CSRNET", "HSRNET"]
 
 
+def test_variants_are_set_beside_the_whole_method() -> None:
+    from harness.reporting.ablation import ablation_tables
+    from harness.runs import identity_hash
+
+    whole = make_record("hsrnet", dataset="shtech_a", predicted=(80, 90, 100))
+    content = make_record("hsrnet", dataset="shtech_a", predicted=(85, 95, 105)).model_dump()
+    content["variant"] = content["identity"]["variant"] = "baseline"
+    content["id"] = identity_hash(content["identity"])
+    tables = ablation_tables(comparisons([whole, Record.model_validate(content)]), published.gather(HOST))
+    assert [table.title for table in tables] == ["shtech_a: budget smoke, recipe common: variants of HSRNET"]
+    change = column(tables[0], "against the whole method")
+    assert change["HSRNET [baseline]"].text == "+5.0 [+5.0, +5.0]" and change["HSRNET"].value is None
+    printed = {
+        v.value
+        for v in published.gather(HOST)
+        if (v.method, v.dataset, v.metric) == ("hsrnet[baseline]", "shtech_a", "mae")
+    }
+    assert printed and column(tables[0], "published MAE")["HSRNET [baseline]"].value == min(printed)
+    assert ablation_tables(comparisons([whole]), []) == []
+
+
 def test_smoke_never_mixes_with_longer_budgets() -> None:
     found = [
         make_record(dataset=name, budget=budget) for name in ("shtech_a", "shtech_b") for budget in ("smoke", "quick")

@@ -10,7 +10,7 @@ from harness import metrics
 from harness.published import PublishedValue
 from harness.records import ImageCount, Record
 from harness.reporting.comparison import LEFT, section_of, table_name, title_of
-from harness.reporting.rows import Comparison, Row
+from harness.reporting.rows import Comparison, Row, counts
 from harness.reporting.tables import Cell, Table, number, ranked, words
 
 LEVELS = (("low (≤ 300)", 0, 300), ("middle (≤ 700)", 300, 700), ("high (> 700)", 700, float("inf")))
@@ -105,7 +105,7 @@ def _categories(comparison: Comparison, rows: list[Row], values: list[PublishedV
 
 def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     """MAE by level and by equal-sized groups of true count, NAE and GAME."""
-    true = np.sort([image.true for image in _images(rows[0].records)])
+    true = np.sort(_pooled(rows[0])[0])
     edges = [float(part[-1]) for part in np.array_split(true, EQUAL_GROUPS) if len(part)]
     edges = sorted(set(edges))
     quarters = list(zip([-1.0, *edges[:-1]], edges, strict=True))
@@ -113,11 +113,12 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     headers = ("method", *(name for name, _, _ in LEVELS), *names, "NAE", *(f"GAME({level})" for level in range(4)))
     lines = []
     for row in rows:
-        images = _images(row.records)
+        counted, predicted = _pooled(row)
         line = [words(row.title)]
         for below, last in [*((a if a else -1, b) for _, a, b in LEVELS), *quarters]:
-            line.append(number(_error([image for image in images if below < image.true <= last], metrics.mae)))
-        nae = _error(images, metrics.nae)
+            inside = (below < counted) & (counted <= last)
+            line.append(number(metrics.mae(counted[inside], predicted[inside]) if inside.any() else None))
+        nae = metrics.nae(counted, predicted)
         line.append(number(nae if nae == nae else None, 3))
         weights = [len(record.results.per_image) for record in row.records]  # type: ignore[union-attr]
         games = np.average([record.results.game for record in row.records], axis=0, weights=weights)  # type: ignore[union-attr]
@@ -133,6 +134,13 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
         "GAME(L): the error summed over 4^L equal regions of an image (Guerrero-Gómez-Olmedo et al., 2015)",
     )
     return _table(comparison, "counts", "by number of heads and place", headers, _marked(lines), notes)
+
+
+def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:
+    """True and predicted counts of the test images of all runs of a row."""
+    sides = zip(*map(counts, row.records), strict=True)
+    true, predicted = (np.concatenate(side) for side in sides)
+    return true, predicted
 
 
 def _marked(lines: list[list[Cell]]) -> list[list[Cell]]:

@@ -93,7 +93,7 @@ def _row(group: list[Record]) -> Row:
         failures=failures,
         mae=score(parts, metrics.MAE) if parts else None,
         rmse=score(parts, metrics.RMSE) if parts else None,
-        over_floor=_over_floor(finished),
+        over_floor=_over_floor(finished, parts),
         missing=_missing(group, finished),
     )
 
@@ -133,15 +133,15 @@ def counts(record: Record) -> Counts:
     return both[:, 0], both[:, 1]
 
 
-def _over_floor(records: Sequence[Record]) -> Score | None:
+def _over_floor(records: Sequence[Record], parts: Sequence[Counts]) -> Score | None:
+    """`parts` are those of `records`, the same number of each."""
     if not records:
         return None
-    groups = []
-    for record in records:
-        assert record.data is not None
-        groups += [
-            (np.abs(record.data.train_mean - true), np.abs(predicted - true)) for true, predicted in _parts(record)
-        ]
+    each = len(parts) // len(records)
+    means = [record.data.train_mean for record in records for _ in range(each)]  # type: ignore[union-attr]
+    groups = [
+        (np.abs(mean - true), np.abs(predicted - true)) for mean, (true, predicted) in zip(means, parts, strict=True)
+    ]
     return score(groups, DIFFERENCE)
 
 
