@@ -12,8 +12,6 @@ from harness.method import ModelOptions, inference_network
 from harness.multiply_adds import count
 from harness.plugins import load_host
 
-pytestmark = pytest.mark.backend
-
 
 def test_vgg16_without_its_top() -> None:
     network = keras.applications.VGG16(weights=None, include_top=False, input_shape=(None, None, 3))
