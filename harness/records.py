@@ -6,7 +6,7 @@ import gc
 import math
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -153,7 +153,8 @@ def read(path: Path) -> Record:
         HarnessError: missing, not JSON, of another schema, or changed by hand.
     """
     try:
-        record = Record.model_validate_json(path.read_bytes())
+        with open(path, "rb") as file:
+            record = Record.model_validate_json(file.read())
     except OSError as error:
         raise HarnessError(f"{path}: cannot be read ({error.strerror or error})") from None
     except ValidationError as error:
@@ -228,8 +229,16 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    for folder in folders:  # `os.walk` takes a quarter of the time of `Path.rglob`
-        for place, inner, files in os.walk(folder):
-            inner.sort()
-            if FILE in files:
-                yield Path(place, FILE)
+    for folder in folders:
+        yield from map(Path, _below(os.fspath(folder)))
+
+
+def _below(folder: str) -> Iterator[str]:
+    """The record in `folder`, or those below it: a run's own folder holds no other runs, so it need not be listed."""
+    path = os.path.join(folder, FILE)
+    if os.path.isfile(path):
+        yield path
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        for inner in sorted(entry.path for entry in entries if entry.is_dir()):
+            yield from _below(inner)

@@ -10,7 +10,7 @@ from harness import metrics
 from harness.published import PublishedValue
 from harness.records import ImageCount, Record
 from harness.reporting.comparison import LEFT, section_of, table_name, title_of
-from harness.reporting.rows import Comparison, Row, counts
+from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, ranked, words
 
 LEVELS = (("low (≤ 300)", 0, 300), ("middle (≤ 700)", 300, 700), ("high (> 700)", 700, float("inf")))
@@ -138,7 +138,7 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
 
 def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:
     """True and predicted counts of the test images of all runs of a row."""
-    sides = zip(*map(counts, row.records), strict=True)
+    sides = zip(*row.parts, strict=True)
     true, predicted = (np.concatenate(side) for side in sides)
     return true, predicted
 

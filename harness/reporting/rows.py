@@ -32,7 +32,8 @@ class Row:
     """One line of a comparison. `records` are its finished runs, `failures` the others.
 
     `over_floor` is its MAE less the floor's, image by image: clearly better where the whole interval is below zero.
-    `behind` is its MAE less the best row's, image by image, or None where the two were not tested on the same images.
+    `parts` are the true and predicted counts whose scores are averaged. `behind` is its MAE less the best row's, image by
+    image, or None where the two were not tested on the same images.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Row:
     rmse: Score | None
     over_floor: Score | None
     missing: str
+    parts: tuple[Counts, ...] = ()
     behind: Score | None = None
 
 
@@ -95,6 +97,7 @@ def _row(group: list[Record]) -> Row:
         rmse=score(parts, metrics.RMSE) if parts else None,
         over_floor=_over_floor(finished, parts),
         missing=_missing(group, finished),
+        parts=tuple(parts),
     )
 
 
