@@ -25,8 +25,10 @@ def run_here(job: dict[str, Any]) -> str:
 
     asked = Job(**job)
     done = Path(asked.folder) / records.FILE
-    if done.is_file() and records.read(done).id == asked.draft["id"] and records.read(done).status == "ok":
-        return done.read_text(encoding="utf-8")
+    if done.is_file():
+        record = records.read(done)
+        if record.id == asked.draft["id"] and record.status == "ok":
+            return record.model_dump_json()
     return run_job(asked, lock_seconds=LOCK_SECONDS).model_dump_json()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.published import PublishedValue
 from harness.reporting.comparison import LEFT, published_of, section_of, table_name, title_of
 from harness.reporting.rows import Comparison, Row, paired
-from harness.reporting.tables import MISSING, Cell, Table, ranked, scored, words
+from harness.reporting.tables import Table, mark, printed, scored, signed, words
 
 
 def ablation_tables(comparisons: Sequence[Comparison], values: list[PublishedValue]) -> list[Table]:
@@ -28,24 +28,17 @@ def _table(method: str, rows: list[Row], comparison: Comparison, values: list[Pu
     whole = next((row for row in rows if row.method == method and row.records), None)
     lines = []
     for row in rows:
-        printed = published_of(values, row.method, comparison.key.dataset, "mae")
         difference = paired(whole.records, row.records) if whole and row is not whole and row.records else None
-        change = Cell()
-        if difference:
-            text = f"{difference.value:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
-            change = Cell(text, difference)
         lines.append(
             [
                 words(row.title + (f" ({row.missing})" if row.missing else "")),
                 scored(row.mae),
                 scored(row.rmse),
-                change,
-                Cell(" / ".join(f"{value:g}" for value in printed) or MISSING, printed[0] if printed else None),
+                signed(difference),
+                printed(published_of(values, row.method, comparison.key.dataset, "mae")),
             ]
         )
-    for column in (1, 2):
-        for line, cell in zip(lines, ranked([line[column] for line in lines]), strict=True):
-            line[column] = cell
+    mark(lines, (1, 2))
     return Table(
         table_name(comparison.key, f"ablation-{method}"),
         f"{title_of(comparison)}: variants of {rows[0].title.partition(' [')[0]}",

@@ -9,7 +9,7 @@ from harness.budgets import BUDGETS
 from harness.published import PublishedValue
 from harness.records import Record
 from harness.reporting.rows import Comparison, Row, TableKey
-from harness.reporting.tables import MISSING, Cell, Score, Table, number, ranked, scored, words
+from harness.reporting.tables import Cell, Table, mark, number, printed, scored, signed, words
 
 HEADERS = (
     "method",
@@ -52,10 +52,7 @@ def title_of(comparison: Comparison) -> str:
 def comparison_table(comparison: Comparison, values: list[PublishedValue]) -> Table:
     """The table of one benchmark, recipe, budget and way of selection; best first."""
     rows = [_cells(row, comparison, values) for row in comparison.rows]
-    for column in (1, 2):
-        marked = ranked([row[column] for row in rows])
-        for row, cell in zip(rows, marked, strict=True):
-            row[column] = cell
+    mark(rows, (1, 2))
     if comparison.floor:
         floor = [words(FLOOR), scored(comparison.floor[0]), scored(comparison.floor[1])]
         rows.append(floor + [Cell()] * (len(HEADERS) - len(floor)))
@@ -78,8 +75,8 @@ def published_of(values: Iterable[PublishedValue], method: str, dataset: str, me
 
 def too_good(row: Row, dataset: str, values: list[PublishedValue]) -> bool:
     """Whether a row is far better than its paper: in this field a leak, a scaling bug, or a choice on the test set."""
-    printed = published_of(values, row.method, dataset, "mae")
-    return bool(printed and row.mae and row.mae.high < TOO_GOOD * min(printed))
+    found = published_of(values, row.method, dataset, "mae")
+    return bool(found and row.mae and row.mae.high < TOO_GOOD * min(found))
 
 
 def row_title(row: Row) -> str:
@@ -97,12 +94,11 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue]) -> li
     title = row_title(row)
     if too_good(row, dataset, values):
         title += " (FAR BETTER THAN ITS PAPER: look for a leak)"
-    printed = [published_of(values, row.method, dataset, metric) for metric in ("mae", "rmse")]
-    texts = [Cell(" / ".join(f"{v:g}" for v in found) or MISSING, found[0] if found else None) for found in printed]
-    gap = number(row.mae.value - printed[0][0]) if row.mae and printed[0] else Cell()
+    found = [published_of(values, row.method, dataset, metric) for metric in ("mae", "rmse")]
+    gap = number(row.mae.value - found[0][0]) if row.mae and found[0] else Cell()
     if gap.value is not None and isinstance(gap.value, float) and gap.value > 0:
         gap = Cell(f"+{gap.text}", gap.value)
-    head = [words(title), scored(row.mae), scored(row.rmse), _behind(row.behind), *texts, gap]
+    head = [words(title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found), gap]
     some = (row.records or row.failures)[0]
     tail = [words(some.pretrained), words(some.precision)]
     if not row.records:
@@ -117,12 +113,6 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue]) -> li
         *tail,
         words("; ".join(devices)),
     ]
-
-
-def _behind(score: Score | None) -> Cell:
-    if score is None:
-        return Cell()
-    return Cell(f"{score.value:+.1f} [{score.low:+.1f}, {score.high:+.1f}]", score)
 
 
 def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.records import Record
 from harness.reporting.comparison import LEFT, title_of
 from harness.reporting.rows import Comparison, Row, comparisons, paired
-from harness.reporting.tables import Cell, Table, scored, words
+from harness.reporting.tables import Cell, Table, scored, signed, words
 
 Place = tuple[str, str, str, str, str, str, str]
 
@@ -70,5 +70,4 @@ def _cells(old: Row | None, new: Row | None) -> tuple[Cell, ...]:
     versions = [sorted({record.plugin.version for record in _all(row)}) for row in (old, new)]
     if versions[0] != versions[1]:
         what += f"; plugin {', '.join(versions[0])} → {', '.join(versions[1])}"
-    text = f"{change.value:+.1f} [{change.low:+.1f}, {change.high:+.1f}]" if change else ""
-    return scored(old.mae), scored(new.mae), Cell(text, change) if change else Cell(), words(what)
+    return scored(old.mae), scored(new.mae), signed(change), words(what)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from harness.records import Record
 from harness.reporting.comparison import LEFT
-from harness.reporting.tables import Cell, Table, number, ranked, words
+from harness.reporting.tables import Cell, Table, mark, number, words
 from harness.runtime_records import RuntimeRecord
 
 HEADERS = (
@@ -63,9 +63,7 @@ def _table(
                 minutes.get((one.method, one.variant), Cell()),
             ]
         )
-    for column in (1, 2, 3, 4, 6):
-        for line, cell in zip(lines, ranked([line[column] for line in lines]), strict=True):
-            line[column] = cell
+    mark(lines, (1, 2, 3, 4, 6))
     versions = sorted(
         {f"{key} {value}" for one in runtimes for key, value in one.environment.get("versions", {}).items()}
     )

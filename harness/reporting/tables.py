@@ -124,6 +124,25 @@ def scored(score: Score | None) -> Cell:
     return Cell() if score is None else Cell(str(score), score)
 
 
+def signed(score: Score | None) -> Cell:
+    """A difference with its interval, signs shown."""
+    if score is None:
+        return Cell()
+    return Cell(f"{score.value:+.1f} [{score.low:+.1f}, {score.high:+.1f}]", score)
+
+
+def printed(values: Sequence[float]) -> Cell:
+    """What papers print, all of it where they disagree; the lowest is what programs read."""
+    return Cell(" / ".join(f"{value:g}" for value in values) or MISSING, values[0] if values else None)
+
+
+def mark(rows: Sequence[list[Cell]], columns: Iterable[int]) -> None:
+    """Marks the best and the second of each of `columns` of `rows`, in place."""
+    for column in columns:
+        for row, cell in zip(rows, ranked([row[column] for row in rows]), strict=True):
+            row[column] = cell
+
+
 def ranked(cells: Sequence[Cell]) -> list[Cell]:
     """A column with its lowest value marked "best" and the next "second"; ties share a mark."""
     values = sorted({round(float(cell.sort_key), DIGITS) for cell in cells if isinstance(cell.sort_key, float)})
