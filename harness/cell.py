@@ -112,7 +112,7 @@ def _run(host: Any, run: Any, samples: Any, folder: Path, memory: int, report: A
     bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
     if bad:
         raise DivergedError(f"the predicted count of {bad} is not a finite number")
-    examples.write(folder, run, network, test, store)
+    examples.write(folder, run, network, test, points, store)
     found = outcome.finished(host, run, split, points, trained, results)
     complaints = [f"plugin {plugin.name}: {error}" for plugin in host.plugins for error in plugin.errors]
     return {**found, "message": "\n".join(filter(None, [found["message"], *complaints]))}

@@ -6,6 +6,7 @@ They lie in `examples/` of the run's folder; `examples.json` names them.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,11 +53,19 @@ def read(folder: Path) -> list[Example]:
         return []
 
 
-def write(folder: Path, run: Run, network: Any, samples: tuple[Sample, ...], store: ImageStore) -> list[Example]:
+def write(
+    folder: Path,
+    run: Run,
+    network: Any,
+    samples: tuple[Sample, ...],
+    points: Mapping[str, np.ndarray],
+    store: ImageStore,
+) -> list[Example]:
     """Predicts the chosen ones of `samples` and writes their pictures.
 
     Args:
         network: the inference network.
+        points: head points of at least these samples, by name.
     """
     import cv2
 
@@ -64,11 +73,10 @@ def write(folder: Path, run: Run, network: Any, samples: tuple[Sample, ...], sto
     from harness.prediction import predict_density
     from harness.regions import density_inside
 
-    points = {sample.name: run.benchmark.read_points(sample) for sample in samples}
     by_name = {sample.name: sample for sample in samples}
     method, target, found = run.method, folder / FOLDER, []
     target.mkdir(parents=True, exist_ok=True)
-    for number, name in enumerate(chosen({name: len(heads) for name, heads in points.items()})):
+    for number, name in enumerate(chosen({name: len(points[name]) for name in by_name})):
         image = store.get(by_name[name])
         with backend.on_every_device():
             predicted = predict_density(network, image, method.stride, method.side_multiple, method.margin)
