@@ -19,6 +19,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend", choices=("tensorflow", "jax", "torch"), help="what KERAS_BACKEND says while the tests run"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--backend"):  # before any test imports Keras, and before workers and subprocesses start
+        os.environ["KERAS_BACKEND"] = config.getoption("--backend")
+
+
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -103,3 +105,12 @@ def test_any_size(name: str) -> None:
         density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
         assert density.shape == (-(-height // method.stride), -(-width // method.stride))
         assert np.isfinite(density).all()
+
+
+def test_the_kit_takes_a_step_on_every_installed_backend() -> None:
+    from harness.testing import verdicts
+
+    installed = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
+    found = {verdict.check: verdict for verdict in verdicts("mcnn")}
+    assert [check for check in found if check.startswith("a step on")] == [f"a step on {name}" for name in installed]
+    assert not [verdict for verdict in found.values() if not verdict.ok]
