@@ -78,19 +78,24 @@ def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None
     from harness import backend
     from harness.network import PointTrainer
 
-    backend.prepare(0)
     method = load_host().method(name)
     options = ModelOptions(density_scale=COMMON.density_scale)
-    network = method.build(options)
     images, points = make_batch(method.channels, side=32)
-    trainer = PointTrainer(network, method, options)
-    trainer.start(Stage(learning_rate=1e-4), backend.jit_compile())
-    before = [np.array(weight) for weight in network.get_weights()]
-    losses = [trainer.train(images, points, make_maps(method, images)) for _ in range(4)]
-    assert np.isfinite(losses).all() and losses[-1] < losses[0]
-    changed = [bool((old != new).any()) for old, new in zip(before, network.get_weights(), strict=True)]
-    still = [weight.path for weight, moved in zip(network.weights, changed, strict=True) if not moved]
-    assert not still, "no gradient reaches these"
+    still: set[str] | None = None
+    for seed in range(3):  # a small ReLU layer (HSRNet's squeeze has two units) can be dead at one start, by chance
+        backend.prepare(seed)
+        network = method.build(options)
+        trainer = PointTrainer(network, method, options)
+        trainer.start(Stage(learning_rate=1e-4), backend.jit_compile())
+        before = [np.array(weight) for weight in network.get_weights()]
+        losses = [trainer.train(images, points, make_maps(method, images)) for _ in range(4)]
+        assert np.isfinite(losses).all() and losses[-1] < losses[0]
+        pairs = zip(network.weights, before, network.get_weights(), strict=True)
+        unmoved = {weight.path for weight, old, new in pairs if (old == new).all()}
+        still = unmoved if still is None else still & unmoved
+        if not still:
+            return
+    raise AssertionError(f"no gradient reaches these: {still}")
 
 
 @pytest.mark.parametrize("name", METHODS)
