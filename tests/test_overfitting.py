@@ -39,17 +39,16 @@ EFFORTS = {
     "csrnet": Effort(240, 1, 1e-4, 10.0),
     "at_csrnet": Effort(160, 4, 2e-4, 10.0),
     "hsrnet": Effort(140, 2, 2e-4, 30.0),
+    # All eight crops in every step, and the scale of its paper: it normalises by batches, so crops seen in halves are counted
+    # otherwise when its moving averages take over; and at a small scale the confidence loss drowns the density.
+    "sasnet": Effort(60, 8, 1e-3, 1000.0),
 }
-# 38.9 million parameters, maps at stride 1 and batch normalisation over few crops: not there after 200 steps of two crops (five
-# minutes of two cores, counts still half wrong). Its losses and one training step are tested like those of the others.
-NOT_WITHIN_MINUTES = {"sasnet"}
-
 if keras.backend.backend() != "tensorflow":
     pytest.skip("learning is tried on the default backend alone", allow_module_level=True)
 
 
 def test_no_method_is_left_out() -> None:
-    assert set(EFFORTS) | NOT_WITHIN_MINUTES == set(load_host().methods)
+    assert set(EFFORTS) == set(load_host().methods)
 
 
 @pytest.mark.parametrize("name", EFFORTS)

@@ -17,7 +17,7 @@ import pytest
 
 if keras.backend.backend() != "tensorflow" and __name__ != "__main__":
     pytest.skip("runs are repeatable to the bit on the default backend", allow_module_level=True)
-PROCESSES, STEPS, SIDE = 3, 2, 32
+PROCESSES, STEPS, SIDE = 2, 2, 32
 
 
 def weights_after_training() -> dict[str, str]:
