@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 
+BACKENDS = ("tensorflow", "jax", "torch")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 

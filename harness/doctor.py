@@ -13,10 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness.backend import BACKENDS
 from harness.plugins import Host
 
 PACKAGES = ("crowd-harness", "keras", "tensorflow", "jax", "torch", "numpy", "opencv-python", "ray", "submitit")
-BACKENDS = ("tensorflow", "jax", "torch")
 LEAST_FREE = 5 << 30  # bytes on the disk of the cache
 
 

@@ -17,7 +17,6 @@ from harness.prediction import predict_density
 from harness.regions import density_inside
 
 OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
-COUNT_LEVELS = (("low", 300.0), ("middle", 700.0), ("high", float("inf")))
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def by_group(results: list[ImageResult]) -> dict[str, dict[str, dict[str, float]
     """Images, MAE and RMSE by the members of each group: the benchmark's own, and the level of the count."""
     found: dict[str, dict[str, list[ImageResult]]] = {}
     for result in results:
-        count = next(name for name, most in COUNT_LEVELS if result.true <= most)
+        count = next(name for name, _, most in metrics.COUNT_LEVELS if result.true <= most)
         own = {key: value for key, value in result.groups.items() if key not in OWN_GROUPS}
         for group, member in {"count": count, **own}.items():
             found.setdefault(group, {}).setdefault(member, []).append(result)

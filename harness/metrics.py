@@ -8,6 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
+COUNT_LEVELS = (
+    ("low", -1.0, 300.0),
+    ("middle", 300.0, 700.0),
+    ("high", 700.0, float("inf")),
+)  # heads: more than, at most
 GRID = 8  # a record keeps 8×8 cells an image, enough for GAME(0) … GAME(3)
 
 

@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.backend import BACKENDS
 from harness.method import Method, ModelOptions, Stage, inference_network, named_outputs
 
-BACKENDS = ("tensorflow", "jax", "torch")
 STEPS = 4
 STARTS = 3  # a unit that is dead by the chance of its start is not dead from every start
 LARGEST_COUNT = 40.0

@@ -13,7 +13,10 @@ from harness.reporting.comparison import LEFT, section_of, table_name, title_of
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, ranked, words
 
-LEVELS = (("low (≤ 300)", 0, 300), ("middle (≤ 700)", 300, 700), ("high (> 700)", 700, float("inf")))
+LEVELS = tuple(
+    (f"{name} (≤ {last:.0f})" if last < float("inf") else f"{name} (> {below:.0f})", below, last)
+    for name, below, last in metrics.COUNT_LEVELS
+)
 EQUAL_GROUPS = 4
 JHU = ("Distractors", "Low", "Medium", "High", "Weather", "Overall")  # the order of the papers' tables
 JHU_DATASETS = ("jhu_crowd", "jhu_crowd_pp")
@@ -115,7 +118,7 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     for row in rows:
         counted, predicted = _pooled(row)
         line = [words(row.title)]
-        for below, last in [*((a if a else -1, b) for _, a, b in LEVELS), *quarters]:
+        for below, last in [*((below, last) for _, below, last in LEVELS), *quarters]:
             inside = (below < counted) & (counted <= last)
             line.append(number(metrics.mae(counted[inside], predicted[inside]) if inside.any() else None))
         nae = metrics.nae(counted, predicted)
@@ -124,9 +127,7 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
         games = np.average([record.results.game for record in row.records], axis=0, weights=weights)  # type: ignore[union-attr]
         line += [number(float(value)) for value in games]
         lines.append(line)
-    sizes = [
-        sum(below < value <= last for value in true) for below, last in [(a if a else -1, b) for _, a, b in LEVELS]
-    ]
+    sizes = [sum(below < value <= last for value in true) for _, below, last in LEVELS]
     runs = "" if len(rows[0].records) == 1 else " of all runs together"
     notes = (
         f"MAE{runs} by true count: {', '.join(f'{n} images {name}' for n, (name, _, _) in zip(sizes, LEVELS, strict=True))}, "

@@ -141,9 +141,7 @@ def _levels(rows: Sequence[Row]) -> str:
     for row in rows:
         points = []
         for number, (_, below, last) in enumerate(LEVELS):
-            errors = [
-                abs(i.predicted - i.true) for i in _images(row) if (below < i.true or below == 0) and i.true <= last
-            ]
+            errors = [abs(image.predicted - image.true) for image in _images(row) if below < image.true <= last]
             if errors:
                 points.append((float(number), float(np.mean(errors))))
         series.append(Series(row.title, tuple(points)))
