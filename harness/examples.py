@@ -126,6 +126,6 @@ def _true_density(points: np.ndarray, size: tuple[int, int], sigma: float) -> np
 def _save(path: Path, image: np.ndarray) -> None:
     import cv2
 
-    done, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    done, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 82] if path.suffix == ".jpg" else [])
     if done:
         path.write_bytes(data.tobytes())

@@ -65,7 +65,7 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
     progress = state.read_progress(folder / STATE) or state.Progress()
     resumed = progress.epoch > 0
     compiled = -1
-    listeners = callbacks(trainer) if callbacks else None
+    listeners = None
     if run.request.select == "validation":
         chosen = split.val[: run.budget.validation_images]
     else:
@@ -81,6 +81,8 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
             if not resumed or stage_number != progress.stage:
                 trainer.start(stage, backend.jit_compile())
             resumed, compiled = False, stage_number
+            if callbacks:  # once, when there is an optimiser for them to look at
+                listeners, callbacks = callbacks(trainer), None
         begin = ends[stage_number - 1] if stage_number else 0
         entry = _epoch(trainer, pipeline, stage, length, progress, (begin, ends[stage_number]), report, listeners)
         progress.stage = stage_number
@@ -128,6 +130,8 @@ def _epoch(
         step = (progress.epoch - span[0]) * steps + number
         rate = learning_rate(stage, step, stage_steps, progress.epoch - span[0])
         trainer.optimizer.learning_rate = rate
+        if listeners:
+            listeners.on_train_batch_begin(number)
         loss = trainer.train(*crops)
         if not math.isfinite(loss):
             raise DivergedError(

@@ -436,6 +436,15 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
         "def harness_callbacks(run):\n"
         "    import keras\n"
         "    class Note(keras.callbacks.Callback):\n"
+        "        begun = 0\n"
+        "        def on_train_begin(self, logs=None):\n"
+        "            with open('optimizer.txt', 'a') as file:\n"
+        "                file.write(f'{self.model.optimizer.name}\\n')\n"
+        "        def on_train_batch_begin(self, batch, logs=None):\n"
+        "            self.begun += 1\n"
+        "        def on_train_end(self, logs=None):\n"
+        "            with open('steps.txt', 'w') as file:\n"
+        "                file.write(str(self.begun))\n"
         "        def on_epoch_end(self, epoch, logs=None):\n"
         "            with open('epochs.txt', 'a') as file:\n"
         "                file.write(f'{run.name} {epoch} {logs[\"loss\"]:.3f}\\n')\n"
@@ -459,6 +468,8 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
         assert complaint in record.message and complaint in done.stderr
     lines = (tmp_path / "epochs.txt").read_text().splitlines()
     assert [int(line.split()[1]) for line in lines] == list(range(record.training.epochs))
+    assert (tmp_path / "optimizer.txt").read_text() == "adam\n", "called once, when there is an optimiser to look at"
+    assert int((tmp_path / "steps.txt").read_text()) == record.training.steps
 
 
 def test_the_plugin_of_the_readme_trains(harness: Command, tmp_path: Path) -> None:
