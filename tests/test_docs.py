@@ -8,6 +8,7 @@ two will do here (the conformance tests train all).
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -68,6 +69,14 @@ def test_every_hook_and_argument_is_in_the_docs() -> None:
     for name, function in hooks.items():
         for argument in inspect.signature(function).parameters:
             assert f"`{argument}`" in rows[name], f"{name}: argument {argument} is not in docs/extending.md"
+
+
+def test_readme_says_how_large_each_method_is() -> None:
+    """As measured: the parameters in the committed records of run time."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = dict(re.findall(r"^\| `(\w+)` \| .* \| ([\d,]+) \|$", text, re.MULTILINE))
+    records = [json.loads(path.read_text()) for path in (ROOT / "reports" / "records" / "runtime").glob("*.json")]
+    assert said == {record["method"]: f"{record['inference_parameters']:,}" for record in records}
 
 
 def test_every_command_is_in_readme_or_docs() -> None:
