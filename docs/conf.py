@@ -19,3 +19,4 @@ napoleon_google_docstring = True
 napoleon_use_ivar = True
 myst_heading_anchors = 3
 suppress_warnings = ["ref.python"]
+html_show_copyright = False
