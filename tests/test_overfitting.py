@@ -39,8 +39,8 @@ EFFORTS = {
     "csrnet": Effort(240, 1, 1e-4, 10.0),
     "at_csrnet": Effort(160, 4, 2e-4, 10.0),
     "hsrnet": Effort(140, 2, 2e-4, 30.0),
-    # All eight crops in every step, and the scale of its paper: it normalises by batches, so crops seen in halves are counted
-    # otherwise when its moving averages take over; and at a small scale the confidence loss drowns the density.
+    # All eight crops in every step: it normalises by batches, and crops seen in halves are counted otherwise when its moving
+    # averages take over.
     "sasnet": Effort(60, 8, 1e-3, 1000.0),
 }
 if keras.backend.backend() != "tensorflow":

@@ -9,6 +9,7 @@ from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
 from harness.head_spacing import Sigma
 
 CONFIDENCE_WEIGHT = 10.0  # λ of Eq. 7
+UNIT = 1000.0  # the authors' unit of density: λ weighs the confidence against squared errors in it, under every recipe
 
 
 def build(options: ModelOptions) -> Any:
@@ -19,25 +20,24 @@ def build(options: ModelOptions) -> Any:
 
 
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
-    """Eq. 7, in units of scaled density: levels, confidence and PRA, each as a term of its own."""
+    """Eq. 7, of densities × 1000: levels, confidence and PRA, each as a term of its own."""
     from keras import ops
 
     from crowd_harness_sasnet import losses
     from crowd_harness_sasnet.model import PATCH
 
-    scale = options.density_scale
-    target = scale * batch.density(1)
+    target = UNIT * batch.density(1)
     terms = {}
     if "levels" in outputs:
-        levels = scale * outputs["levels"]
+        levels = UNIT * outputs["levels"]
         terms["levels"] = ops.sum(ops.mean(ops.square(levels - target), axis=(0, 1, 2)))
         if "confidence" in outputs:
             labels = losses.confidence_labels(ops.stop_gradient(levels), target, options.variant.get("patch", PATCH))
             terms["confidence"] = CONFIDENCE_WEIGHT * losses.confidence_loss(outputs["confidence"], labels)
     else:
-        terms["levels"] = ops.mean(ops.square(scale * outputs["density"] - target))
+        terms["levels"] = ops.mean(ops.square(UNIT * outputs["density"] - target))
     if options.variant.get("pra", True):
-        terms["pra"] = losses.pra_loss(scale * outputs["density"], target)
+        terms["pra"] = losses.pra_loss(UNIT * outputs["density"], target)
     return terms
 
 
@@ -48,7 +48,7 @@ PAPER = Recipe(
     crops_per_image=4,
     crop=128,
     sigma=Sigma(pixels=4.0),
-    density_scale=1000.0,
+    density_scale=UNIT,
     flip=0.5,
     stages=(Stage("adam", optimizer="adam", learning_rate=1e-5),),
 )

@@ -1,4 +1,4 @@
-"""SASNet's three losses. All squared distances are means over pixels of maps scaled by `density_scale` (see README)."""
+"""SASNet's three losses. All squared distances are means over pixels of densities × 1000 (see README)."""
 
 from __future__ import annotations
 

@@ -226,6 +226,31 @@ def test_variants_build_and_have_a_finite_loss(variant: str) -> None:
         assert outputs["confidence"].shape[1:3] == (-(-64 // patch), -(-32 // patch))
 
 
+@pytest.mark.parametrize("density_scale", [1.0, 100.0, 1000.0])
+def test_the_balance_of_the_loss_is_the_papers_under_every_recipe(density_scale: float) -> None:
+    """λ = 10 weighs the confidence against densities × 1000, whatever the last layers' own scale."""
+    from keras import ops
+
+    from harness.batch import Batch
+
+    generator = np.random.default_rng(0)
+    points = np.array([[[8.0, 8.0, 4.0, 1.0], [40.0, 20.0, 4.0, 1.0]]], np.float32)
+    batch = Batch(ops.zeros((1, 32, 64, 3)), ops.convert_to_tensor(points))
+    levels = generator.uniform(0, 0.01, (1, 32, 64, 5)).astype(np.float32)
+    confidence = generator.uniform(0.1, 0.9, (1, 1, 2, 5)).astype(np.float32)
+    outputs = {"levels": levels, "confidence": confidence, "density": levels.mean(-1, keepdims=True)}
+    terms = METHOD.loss(batch, outputs, ModelOptions(density_scale=density_scale))
+    squared = (1000 * (levels - to_numpy(batch.density(1)))) ** 2
+    assert float(terms["levels"]) == pytest.approx(squared.mean(axis=(0, 1, 2)).sum(), rel=1e-4)
+    errors = np.abs((levels - to_numpy(batch.density(1))).reshape(1, 32, 2, 32, 5).sum(axis=(1, 3)))
+    entropy = [
+        -math.log(confidence[0, 0, patch, errors[0, patch].argmin()])
+        - math.log(1 - confidence[0, 0, patch, errors[0, patch].argmax()])
+        for patch in range(2)
+    ]
+    assert float(terms["confidence"]) == pytest.approx(10 * sum(entropy) / 4, rel=1e-4)
+
+
 def test_torchvision_weights_with_normalisation_are_read(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
