@@ -9,7 +9,6 @@ from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
 from harness.head_spacing import Sigma
 
 CONFIDENCE_WEIGHT = 10.0  # λ of Eq. 7
-UNIT = 1000.0  # the authors' unit of density: λ weighs the confidence against squared errors in it, under every recipe
 
 
 def build(options: ModelOptions) -> Any:
@@ -24,7 +23,7 @@ def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     from keras import ops
 
     from crowd_harness_sasnet import losses
-    from crowd_harness_sasnet.model import PATCH
+    from crowd_harness_sasnet.model import PATCH, UNIT
 
     target = UNIT * batch.density(1)
     terms = {}
@@ -48,7 +47,7 @@ PAPER = Recipe(
     crops_per_image=4,
     crop=128,
     sigma=Sigma(pixels=4.0),
-    density_scale=UNIT,
+    density_scale=1000.0,
     flip=0.5,
     stages=(Stage("adam", optimizer="adam", learning_rate=1e-5),),
 )

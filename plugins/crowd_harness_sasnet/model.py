@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LEVELS = 5
 _DECODER = ((64, 64), (128, 64), (256, 128), (512, 256), (1024, 512))  # the two convolutions of levels 1 … 5
 PATCH = 32
+# The authors' unit: the last layers give density × 1000 whatever the recipe's density_scale, for they end in ReLUs that
+# large steps against small targets kill, and λ of Eq. 7 weighs the confidence against errors in this unit.
+UNIT = 1000.0
 
 
 def build(options: ModelOptions) -> keras.Model:
@@ -34,7 +37,7 @@ def build(options: ModelOptions) -> keras.Model:
     encoded = vgg16.levels(vgg16.normalize(image), he_start=options.pretrained == "none", batch_normalization=True)
     decoded = _decode(encoded)
     if variant.get("levels") == "top":
-        density = _to_heads(_density_head(decoded[0], 1), options, "density")
+        density = _to_heads(_density_head(decoded[0], 1), "density")
         network = keras.Model(image, {"density": density}, name="sasnet")
     else:
         network = _all_levels(image, decoded, options)
@@ -51,7 +54,7 @@ def _all_levels(image: Any, decoded: list[Any], options: ModelOptions) -> keras.
             # Nearest, as the released code: the head itself predicts heads per full-size pixel.
             density = layers.UpSampling2D(2 ** (level - 1), name=f"density{level}_enlarged")(density)
         maps.append(density)
-    densities = _to_heads(layers.Concatenate(name="levels_scaled")(maps), options, "levels")
+    densities = _to_heads(layers.Concatenate(name="levels_scaled")(maps), "levels")
     outputs = {"levels": densities}
     if options.variant.get("selection") == "average":
         outputs["density"] = Average(name="density", dtype="float32")(densities)
@@ -64,8 +67,8 @@ def _all_levels(image: Any, decoded: list[Any], options: ModelOptions) -> keras.
     return keras.Model(image, outputs, name="sasnet")
 
 
-def _to_heads(scaled: Any, options: ModelOptions, name: str) -> Any:
-    return layers.Rescaling(1 / options.density_scale, dtype="float32", name=name)(scaled)
+def _to_heads(scaled: Any, name: str) -> Any:
+    return layers.Rescaling(1 / UNIT, dtype="float32", name=name)(scaled)
 
 
 def _decode(encoded: list[Any]) -> list[Any]:

@@ -226,6 +226,18 @@ def test_variants_build_and_have_a_finite_loss(variant: str) -> None:
         assert outputs["confidence"].shape[1:3] == (-(-64 // patch), -(-32 // patch))
 
 
+def test_the_network_has_its_own_unit() -> None:
+    """Where its last ReLUs speak in densities × 100, as the common recipe asks, they are dead after fifteen steps."""
+    from harness import backend
+
+    image, found = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32), []
+    for density_scale in (1.0, 100.0):
+        backend.prepare(0)
+        found.append(to_numpy(METHOD.build(ModelOptions(density_scale=density_scale))(image)["levels"]))
+    assert found[0].sum() > 0
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.parametrize("density_scale", [1.0, 100.0, 1000.0])
 def test_the_balance_of_the_loss_is_the_papers_under_every_recipe(density_scale: float) -> None:
     """λ = 10 weighs the confidence against densities × 1000, whatever the last layers' own scale."""
