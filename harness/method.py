@@ -114,7 +114,8 @@ class ModelOptions:
     Attributes:
         variant: the options of the chosen variant; empty for the method itself.
         pretrained: "none", "imagenet", or the path of a weights file; "none" for methods without a pretrained part.
-        density_scale: the network's last layer predicts density × this and must divide by it (see `Recipe`).
+        density_scale: the network's last layer predicts density × this and must divide by it (see `Recipe`), unless
+            its paper gives it a unit of its own, as SASNet's does.
         largest_count: heads in the fullest of the images trained and validated on; 0 where nothing is trained. Losses may
             use it; `build` must not.
     """
