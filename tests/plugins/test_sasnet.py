@@ -251,7 +251,8 @@ def test_the_balance_of_the_loss_is_the_papers_under_every_recipe(density_scale:
     levels = generator.uniform(0, 0.01, (1, 32, 64, 5)).astype(np.float32)
     confidence = generator.uniform(0.1, 0.9, (1, 1, 2, 5)).astype(np.float32)
     outputs = {"levels": levels, "confidence": confidence, "density": levels.mean(-1, keepdims=True)}
-    terms = METHOD.loss(batch, outputs, ModelOptions(density_scale=density_scale))
+    tensors = {name: ops.convert_to_tensor(values) for name, values in outputs.items()}
+    terms = METHOD.loss(batch, tensors, ModelOptions(density_scale=density_scale))
     squared = (1000 * (levels - to_numpy(batch.density(1)))) ** 2
     assert float(terms["levels"]) == pytest.approx(squared.mean(axis=(0, 1, 2)).sum(), rel=1e-4)
     errors = np.abs((levels - to_numpy(batch.density(1))).reshape(1, 32, 2, 32, 5).sum(axis=(1, 3)))
