@@ -240,5 +240,5 @@ def _below(folder: str) -> Iterator[str]:
         yield path
         return
     with suppress(OSError), os.scandir(folder) as entries:
-        for inner in sorted(entry.path for entry in entries if entry.is_dir()):
+        for inner in sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False)):
             yield from _below(inner)

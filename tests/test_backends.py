@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from harness.backend import BACKENDS
 from harness.batch import Batch
 from harness.losses import euclidean_density
 from harness.method import COMMON, Method, ModelOptions, Stage, inference_network
@@ -117,7 +118,7 @@ def test_any_size(name: str) -> None:
 def test_the_kit_takes_a_step_on_every_installed_backend() -> None:
     from harness.testing import verdicts
 
-    installed = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
+    installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
     found = {verdict.check: verdict for verdict in verdicts("mcnn")}
     assert [check for check in found if check.startswith("a step on")] == [f"a step on {name}" for name in installed]
     assert not [verdict for verdict in found.values() if not verdict.ok]
