@@ -56,6 +56,13 @@ def checkpoints() -> Path:
 Command = Callable[..., subprocess.CompletedProcess]
 
 
+def one_line(done: subprocess.CompletedProcess) -> str:
+    """The only line on standard error."""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
 @pytest.fixture
 def harness(tmp_path: Path) -> Command:
     """Runs the installed command in an empty folder, as a user does."""

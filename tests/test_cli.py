@@ -13,23 +13,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from conftest import Command, one_line, write_shanghaitech_points
 
 from harness import records
 
 PLUGIN = Path(__file__).with_name("methods_on_trial.py")
-Command = Callable[..., subprocess.CompletedProcess]
 Tiny = Callable[..., Path]
 SMOKE = ("--datasets", "synth", "--budget", "smoke", "--plugin", PLUGIN)
-
-
-def one_line(done: subprocess.CompletedProcess) -> str:
-    """The only line on standard error."""
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    return lines[0]
 
 
 def test_help_imports_no_keras() -> None:
@@ -278,8 +270,6 @@ def test_two_benches_do_not_run_one_cell(harness: Command, tmp_path: Path) -> No
 
 def test_bad_files_fail_the_cell_with_their_name(harness: Command, tmp_path: Path, tiny_shanghaitech: Tiny) -> None:
     """Found before the first step for annotations, on first use for pictures; zero heads are no fault."""
-    from conftest import write_shanghaitech_points
-
     root = tiny_shanghaitech()
     part = root / "ShanghaiTech/part_A"
     write_shanghaitech_points(part / "train_data/ground-truth/GT_IMG_2.mat", np.zeros((0, 2)))
@@ -334,96 +324,6 @@ def test_a_record_edited_by_hand_stops_the_bench(harness: Command, tmp_path: Pat
     done = harness(*arguments)
     assert done.returncode == 2
     assert "mae is 0.5, its per-image counts give" in one_line(done)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MCNN trained on the smoke budget by the command itself."""
-    folder = tmp_path_factory.mktemp("trained")
-    command = [str(Path(sys.executable).with_name("harness")), "bench", "--methods", "mcnn", *map(str, SMOKE)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return next((folder / "runs").rglob("best.weights.h5"))
-
-
-def test_eval_gives_what_the_bench_gave(harness: Command, trained: Path) -> None:
-    record = records.read(trained.with_name("record.json"))
-    assert record.results is not None
-    done = harness("eval", "--method", "mcnn", "--weights", trained, "--dataset", "synth", "--json")
-    assert done.returncode == 0 and not done.stderr
-    result = json.loads(done.stdout)
-    assert list(result) == [
-        "method",
-        "dataset",
-        "split",
-        "images",
-        "mae",
-        "rmse",
-        "nae",
-        "game",
-        "groups",
-        "seconds",
-        "per_image",
-    ]
-    assert result["images"] == 24 and len(result["game"]) == 4
-    ours = {image["image"]: image["predicted"] for image in result["per_image"]}
-    for image in record.results.per_image:
-        assert ours[image.image] == pytest.approx(image.predicted, rel=1e-5)
-    errors = [image["predicted"] - image["true"] for image in result["per_image"]]
-    assert result["mae"] == pytest.approx(np.abs(errors).mean())
-    assert result["game"][0] == pytest.approx(result["mae"])
-    everything = json.loads(
-        harness(
-            "eval", "--method", "mcnn", "--weights", trained, "--dataset", "synth", "--split", "all", "--json"
-        ).stdout
-    )
-    assert everything["images"] == 84
-
-
-def test_weights_of_another_method_are_named(harness: Command, trained: Path) -> None:
-    done = harness("eval", "--method", "csrnet", "--weights", trained, "--dataset", "synth")
-    assert done.returncode == 2
-    assert "weights of method 'mcnn'; expected 'csrnet'. Try --method mcnn." in one_line(done)
-
-
-def test_weights_that_are_no_weights_are_named(harness: Command, tmp_path: Path) -> None:
-    (tmp_path / "x.weights.h5").write_text("nothing")
-    done = harness("eval", "--method", "mcnn", "--weights", "x.weights.h5", "--dataset", "synth")
-    assert done.returncode == 2 and "neither native Keras weights" in one_line(done)
-
-
-def test_count_prints_counts_and_draws_overlays(harness: Command, trained: Path, tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((1, 1, 3), np.uint8))
-    cv2.imwrite(str(tmp_path / "odd.jpg"), generator.integers(0, 255, (131, 87, 3), np.uint8))
-    cv2.imwrite(str(tmp_path / "deep.png"), generator.integers(0, 65535, (64, 64, 4), np.uint16))
-    images = ("one.png", "odd.jpg", "deep.png")
-    done = harness("count", *images, "--method", "mcnn", "--weights", trained, "--overlay", "drawn", "--json")
-    assert done.returncode == 0, done.stderr
-    counted = json.loads(done.stdout)
-    assert [entry["image"] for entry in counted] == list(images)
-    assert all(np.isfinite(entry["count"]) for entry in counted)
-    assert cv2.imread(str(tmp_path / counted[1]["overlay"])).shape == (131, 87, 3)
-    lines = harness("count", *images, "--method", "mcnn", "--weights", trained).stdout.splitlines()
-    assert [float(line.split()[0]) for line in lines] == pytest.approx([entry["count"] for entry in counted], abs=0.06)
-
-
-def test_count_names_what_it_cannot_read(harness: Command, trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xda" + b"0" * 50)
-    done = harness("count", "bad.jpg", "--method", "mcnn", "--weights", trained)
-    assert done.returncode == 2 and "bad.jpg: truncated image" in one_line(done)
-    assert "gone.jpg: no such image" in one_line(harness("count", "gone.jpg", "--method", "mcnn", "--weights", trained))
-
-
-def test_a_large_photograph_stays_under_4_gib(trained: Path, tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (500, 750, 3), np.uint8)
-    cv2.imwrite(str(tmp_path / "large.jpg"), cv2.resize(noise, (6000, 4000)))
-    command = ["count", "large.jpg", "--method", "mcnn", "--weights", str(trained), "--overlay", "drawn"]
-    process = subprocess.Popen([str(Path(sys.executable).with_name("harness")), *command], cwd=tmp_path)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    assert usage.ru_maxrss < 4 * 2**20, f"{usage.ru_maxrss / 2**20:.2f} GiB"
 
 
 def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: Path) -> None:
