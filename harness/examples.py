@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FOLDER, INDEX = "examples", "examples.json"
 EXAMPLES = 3
 LONGEST = 480  # pixels
+JPEG_QUALITY = 82  # as the whole page is one file
 SIGMA = 4.0
 
 
@@ -70,6 +71,7 @@ def write(
     import cv2
 
     from harness import backend
+    from harness.images import encoded
     from harness.prediction import predict_density
     from harness.regions import density_inside
 
@@ -97,12 +99,10 @@ def write(
         top = float(np.percentile(shrunk[0], 99.5)) or float(shrunk[0].max()) or 1e-9
         picture = cv2.resize(run.benchmark.read_image(by_name[name], 3), size, interpolation=cv2.INTER_AREA)
         names = f"{number}-picture.jpg", f"{number}-true.png", f"{number}-predicted.png"
-        _save(target / names[0], picture[..., ::-1])
+        (target / names[0]).write_bytes(encoded(picture, ".jpg", JPEG_QUALITY))
         for file, density in zip(names[1:], shrunk, strict=True):
-            _save(
-                target / file,
-                cv2.applyColorMap((255 * np.clip(density / top, 0, 1)).astype(np.uint8), cv2.COLORMAP_TURBO),
-            )
+            heat = cv2.applyColorMap((255 * np.clip(density / top, 0, 1)).astype(np.uint8), cv2.COLORMAP_TURBO)
+            (target / file).write_bytes(encoded(heat[:, :, ::-1], ".png"))
         found.append(Example(name, float(len(points[name])), float(predicted.sum(dtype=np.float64)), *names))
     with replacing(target / INDEX) as temporary:
         temporary.write_text(json.dumps([asdict(example) for example in found], indent=1), encoding="utf-8")
@@ -121,11 +121,3 @@ def _true_density(points: np.ndarray, size: tuple[int, int], sigma: float) -> np
     if not len(points):
         return np.zeros(size[::-1], np.float32)
     return np.asarray(render(points.astype(np.float32), sigma, size[1], size[0]))
-
-
-def _save(path: Path, image: np.ndarray) -> None:
-    import cv2
-
-    done, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 82] if path.suffix == ".jpg" else [])
-    if done:
-        path.write_bytes(data.tobytes())

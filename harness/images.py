@@ -1,4 +1,4 @@
-"""Image files → uint8 arrays."""
+"""Image files → uint8 arrays, and back."""
 
 from __future__ import annotations
 
@@ -39,6 +39,23 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     if channels == 1:
         return decoded[:, :, None]
     return np.ascontiguousarray(decoded[:, :, ::-1])
+
+
+def encoded(picture: np.ndarray, suffix: str, quality: int = 95) -> bytes:
+    """The file, of the kind that `suffix` names (".jpg", ".png"), of an RGB or grey picture.
+
+    Args:
+        picture: uint8 [H, W, 3], [H, W, 1] or [H, W].
+        quality: of a JPEG file, 0–100; other kinds have none.
+    """
+    import cv2
+
+    pixels = picture[:, :, ::-1] if picture.ndim == 3 and picture.shape[2] == 3 else picture
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix in (".jpg", ".jpeg") else []  # a PNG writer warns of it
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels), settings)
+    if not done:
+        raise ValueError(f"picture: OpenCV cannot encode {picture.dtype} {picture.shape} as {suffix}")
+    return data.tobytes()
 
 
 def truncation(data: bytes) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.atomic import replacing
 from harness.errors import HarnessError
+from harness.images import encoded
 
 
 def blend(image: np.ndarray, density: np.ndarray, stride: int) -> np.ndarray:
@@ -45,12 +46,9 @@ def write_overlay(path: Path, image: np.ndarray, density: np.ndarray, stride: in
     corner = (round(8 * scale), height + round(8 * scale))
     cv2.rectangle(picture, (0, 0), (width + round(16 * scale), corner[1] + base), (0, 0, 0), -1)
     cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thickness, cv2.LINE_AA)
-    done, data = cv2.imencode(".png", picture[:, :, ::-1])
-    if not done:
-        raise HarnessError(f"{path}: the picture cannot be encoded")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_bytes(data.tobytes())
+            temporary.write_bytes(encoded(picture, ".png"))
     except OSError as error:
         raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from harness.runs import Run
 
 TRACKERS = ("tensorboard", "mlflow")
-CHOICE, FOLDER = (
-    "HARNESS_TRACK",
-    "HARNESS_TRACK_FOLDER",
-)  # they reach the cells' processes, and are no part of an identity
+# Through the environment they reach the cells' processes and are no part of an identity.
+CHOICE, FOLDER = "HARNESS_TRACK", "HARNESS_TRACK_FOLDER"
 
 
 def choose(name: str, folder: Path) -> None:

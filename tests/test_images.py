@@ -11,7 +11,7 @@ import pytest
 from conftest import write_jpeg
 
 from harness.errors import DataError
-from harness.images import exif_orientation, read_image
+from harness.images import encoded, exif_orientation, read_image
 
 
 @pytest.fixture
@@ -98,3 +98,14 @@ def test_other_files_are_named(tmp_path: Path, content: bytes, message: str) -> 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.jpg: cannot be read \(No such file"):
         read_image(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize("shape", [(32, 48, 3), (32, 48, 1), (32, 48)])
+def test_what_is_encoded_is_decoded_the_same(picture: np.ndarray, shape: tuple[int, ...]) -> None:
+    rgb_or_grey = picture if shape[-1] == 3 else picture[:, :, 0].reshape(shape)
+    stored = cv2.imdecode(np.frombuffer(encoded(rgb_or_grey, ".png"), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert (stored == (picture[:, :, ::-1] if shape[-1] == 3 else picture[:, :, 0])).all(), "OpenCV stores blue first"
+
+
+def test_jpeg_quality_shrinks_the_file(picture: np.ndarray) -> None:
+    assert len(encoded(picture, ".jpg", 30)) < len(encoded(picture, ".jpg", 95))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.datasets.synth import draw_scene
+from harness.images import encoded
 
 
 def scenes(images: int, seed: int, height: int, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -31,12 +32,8 @@ def split_of(number: int, images: int, shares: Sequence[tuple[str, float]]) -> s
 
 def save_image(path: Path, image: np.ndarray) -> None:
     """Writes RGB or grey uint8 [H, W, C] as the kind of picture that the suffix names."""
-    import cv2
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = image[:, :, ::-1] if image.ndim == 3 and image.shape[2] == 3 else image
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else []
-    path.write_bytes(cv2.imencode(path.suffix, pixels, quality)[1].tobytes())
+    path.write_bytes(encoded(image, path.suffix))
 
 
 def save_mat(path: Path, **variables: Any) -> None:
