@@ -16,7 +16,7 @@ from test_records import make_record, written
 from harness import examples, records
 from harness.plugins import load_host
 from harness.reporting import write
-from harness.reporting.html import page
+from harness.reporting.html import page, prose
 from harness.reporting.rows import comparisons
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -50,6 +50,17 @@ def test_it_is_one_file_with_no_reference_outside(runs: Path) -> None:
 def test_names_cannot_inject_markup(tmp_path: Path) -> None:
     written(tmp_path, make_record(status="failed", message="<script>alert(1)</script>"))
     assert "<script>alert" not in made(tmp_path)
+
+
+def test_notes_written_for_markdown_read_as_prose(runs: Path) -> None:
+    text = made(runs)
+    assert "Made by <code>harness report</code> from" in text
+    shown = re.sub(r"<(script|style)>.*?</\1>", "", text, flags=re.DOTALL)
+    assert "`" not in shown and "**" not in shown
+
+
+def test_a_note_cannot_inject_markup() -> None:
+    assert str(prose("**<b>** `<i>` & plain")) == "<strong>&lt;b&gt;</strong> <code>&lt;i&gt;</code> &amp; plain"
 
 
 def test_grids_stand_in_for_pictures_that_were_not_kept(runs: Path) -> None:

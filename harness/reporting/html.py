@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,14 @@ from harness.reporting.tables import Table
 
 MOST_ROWS = 10  # methods in one figure: as many as there are colours
 MOST_POINTS = 400  # dots of one method in a scatter
+
+
+def prose(text: str) -> Any:
+    """Safe HTML of a note written for markdown: `code` and **bold** as such, everything else escaped."""
+    from markupsafe import Markup, escape
+
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", marked))
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = prose
     return environment.get_template("report.html").render(
         introduction=INTRODUCTION,
         first=first,
