@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import DataError
+from harness.errors import DataError, HarnessError
 
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
@@ -47,6 +47,9 @@ def encoded(picture: np.ndarray, suffix: str, quality: int = 95) -> bytes:
     Args:
         picture: uint8 [H, W, 3], [H, W, 1] or [H, W].
         quality: of a JPEG file, 0–100; other kinds have none.
+
+    Raises:
+        HarnessError: OpenCV cannot encode it.
     """
     import cv2
 
@@ -54,7 +57,7 @@ def encoded(picture: np.ndarray, suffix: str, quality: int = 95) -> bytes:
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix in (".jpg", ".jpeg") else []  # a PNG writer warns of it
     done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels), settings)
     if not done:
-        raise ValueError(f"picture: OpenCV cannot encode {picture.dtype} {picture.shape} as {suffix}")
+        raise HarnessError(f"picture: OpenCV cannot encode {picture.dtype} {picture.shape} as {suffix}")
     return data.tobytes()
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,15 +18,18 @@ from harness.reporting import figures
 from harness.reporting.comparison import section_of, title_of
 from harness.reporting.figures import Series
 from harness.reporting.groups import LEVELS
-from harness.reporting.leaderboard import INTRODUCTION
+from harness.reporting.leaderboard import INTRODUCTION, NOTHING
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Table
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 MOST_ROWS = 10  # methods in one figure: as many as there are colours
 MOST_POINTS = 400  # dots of one method in a scatter
 
 
-def prose(text: str) -> Any:
+def prose(text: str) -> Markup:
     """Safe HTML of a note written for markdown: `code` and **bold** as such, everything else escaped."""
     from markupsafe import Markup, escape
 
@@ -97,6 +100,7 @@ def page(
     environment.filters["prose"] = prose
     return environment.get_template("report.html").render(
         introduction=INTRODUCTION,
+        nothing=NOTHING,
         first=first,
         sections=sections,
         last=[table for table in rest if table not in first],
