@@ -48,7 +48,7 @@ def test_render_1000(benchmark: Any) -> None:
 def _render(benchmark: Any, count: int) -> None:
     from keras import ops
 
-    from harness.density import render
+    from harness.nn.density import render
 
     points, sigma = heads(count)
     density = benchmark(lambda: ops.convert_to_numpy(render(points, sigma, HEIGHT, WIDTH)))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.host.plugins import load_host
 from harness.method import COMMON, ModelOptions, Stage, inference_network
-from harness.plugins import load_host
 
 METHODS = sorted(load_host().methods)
 
@@ -16,8 +16,8 @@ METHODS = sorted(load_host().methods)
 @pytest.mark.benchmark(group="training step, 4 crops of 128×128")
 @pytest.mark.parametrize("name", METHODS)
 def test_step(benchmark: Any, name: str) -> None:
-    from harness import backend
-    from harness.network import PointTrainer
+    from harness.training import backend
+    from harness.training.network import PointTrainer
 
     method = load_host().method(name)
     options = ModelOptions(density_scale=COMMON.density_scale)

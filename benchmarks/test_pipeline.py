@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.datasets.synth import SYNTH
-from harness.image_store import ImageStore
+from harness.data.datasets.synth import SYNTH
+from harness.data.image_store import ImageStore
+from harness.data.pipeline import Pipeline
 from harness.method import COMMON
-from harness.pipeline import Pipeline
 
 
 @pytest.mark.benchmark(group="50 steps of 4 crops")

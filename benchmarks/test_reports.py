@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.runs import identity_hash
+from harness.run import identity_hash
 
 RECORDS = 10_000
 SOURCE = Path(__file__).parents[1] / "tests" / "records" / "v1.json"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.annotations import read_mat_points
 from harness.errors import DataError
-from harness.images import read_image
+from harness.files.annotations import read_mat_points
+from harness.files.images import read_image
 
 if TYPE_CHECKING:
     import numpy as np

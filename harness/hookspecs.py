@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.benchmark import Benchmark
     from harness.method import Method
     from harness.metrics import Metric
-    from harness.runs import Run
+    from harness.run import Run
 
 PROJECT = "harness"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -57,4 +57,4 @@ def harness_read_weights(method: str, path: Path) -> dict[str, list[np.ndarray]]
 
 @hookspec
 def harness_published() -> list[Path]:  # type: ignore[empty-body]
-    """YAML files with the tables of this plugin's paper (see `harness.published`). Called by reports."""
+    """YAML files with the tables of this plugin's paper (see `harness.reporting.published`). Called by reports."""

@@ -11,8 +11,8 @@ from harness.head_spacing import Sigma
 if TYPE_CHECKING:
     import keras
 
-    from harness.batch import Batch
-    from harness.label_maps import LabelMap
+    from harness.label_map import LabelMap
+    from harness.nn.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ class Recipe:
         crop_share: crops of this share of the image's sides (0.5: a quarter of its area; 1: the whole image), or several
             shares of which each step draws one. Such crops differ in size, so `images_per_step` must be 1.
         sigma: the rule for the kernels of the density targets.
-        density_scale: what the last layer predicts is density × this, and the map is divided by it. A density is of order
-            0.001 a cell; with weights of ordinary size a scale of 100 keeps an optimiser's steps small against it.
+        density_scale: what the last layer predicts is heads a pixel × this, whatever its stride. A density is of order 0.001
+            heads a pixel; a scale of 100 keeps an optimiser's steps small against it, with weights of ordinary size. A
+            scale of stride² has the layer predict heads a cell, as most official codes do.
         scales: range of the random rescaling of images.
         flip, grey: probability of mirroring, of removing colour.
         noise: standard deviation of added Gaussian noise in grey values, applied with probability 0.5.
@@ -114,8 +115,8 @@ class ModelOptions:
     Attributes:
         variant: the options of the chosen variant; empty for the method itself.
         pretrained: "none", "imagenet", or the path of a weights file; "none" for methods without a pretrained part.
-        density_scale: the network's last layer predicts density × this and must divide by it (see `Recipe`), unless
-            its paper gives it a unit of its own, as SASNet's does.
+        density_scale: the network's last layer predicts heads a pixel × this (see `Recipe`) and must be multiplied with
+            `heads_a_cell(stride)`, unless its paper gives it a unit of its own, as SASNet's does.
         largest_count: heads in the fullest of the images trained and validated on; 0 where nothing is trained. Losses may
             use it; `build` must not.
     """
@@ -124,6 +125,10 @@ class ModelOptions:
     pretrained: str = "none"
     density_scale: float = 1.0
     largest_count: float = 0.0
+
+    def heads_a_cell(self, stride: int) -> float:
+        """What a last layer of `stride` is multiplied with to give heads a cell: stride² / density_scale."""
+        return stride**2 / self.density_scale
 
 
 @dataclass(frozen=True)

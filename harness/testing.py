@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.backend import BACKENDS
 from harness.method import Method, ModelOptions, Stage, inference_network, named_outputs
+from harness.training.backend import BACKENDS
 
 STEPS = 4
 STARTS = 3  # a unit that is dead by the chance of its start is not dead from every start
@@ -66,8 +66,8 @@ def verdicts(
     method: Method | str, plugin_files: Iterable[Path] = (), backends: Iterable[str] | None = None
 ) -> Iterator[Verdict]:
     """Runs the checks one by one; each is tried whatever became of those before it, once the network builds."""
-    from harness import backend
-    from harness.plugins import load_host
+    from harness.host.plugins import load_host
+    from harness.training import backend
 
     backend.start()
     backend.prepare(0)
@@ -122,7 +122,7 @@ def _recipe(method: Method) -> str:
 def _builds(method: Method) -> str:
     import keras
 
-    from harness.network import matches
+    from harness.training.network import matches
 
     network = method.build(_options(method))
     assert isinstance(network, keras.Model), f"build returned {type(network).__name__}; expected a keras.Model"
@@ -151,7 +151,7 @@ def _side(method: Method, least: int = 64) -> int:
 
 
 def _any_size(method: Method) -> str:
-    from harness.prediction import predict_density
+    from harness.training.prediction import predict_density
 
     network = inference_network(method.build(_options(method)))
     for height, width in ((_side(method), _side(method, 96)), (37, 53), (1, 1)):
@@ -191,8 +191,8 @@ def _train(method: Method) -> tuple[list[float], list[str]]:
 
     from keras import ops
 
-    from harness import backend
-    from harness.network import PointTrainer
+    from harness.training import backend
+    from harness.training.network import PointTrainer
 
     network = method.build(_options(method))
     trainer = PointTrainer(network, method, _options(method))
@@ -211,7 +211,7 @@ def _train(method: Method) -> tuple[list[float], list[str]]:
 
 
 def _gradients(method: Method) -> str:
-    from harness import backend
+    from harness.training import backend
 
     losses: list[float] = []
     still: list[str] = []
@@ -287,8 +287,8 @@ def _step_elsewhere(method: Method, backend_name: str, files: list[Path]) -> str
 
 
 def _main(name: str, *files: str) -> None:
-    from harness import backend
-    from harness.plugins import load_host
+    from harness.host.plugins import load_host
+    from harness.training import backend
 
     backend.start()
     backend.prepare(0)

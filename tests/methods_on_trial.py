@@ -20,11 +20,11 @@ def tiny(options: Any) -> Any:
     x = keras.layers.Conv2D(8, 5, strides=8, padding="same", activation="relu", name="first")(x)
     x = keras.layers.Dropout(0.1, seed=3)(x)
     x = keras.layers.Conv2D(1, 1, name="last")(x)
-    return keras.Model(image, keras.layers.Rescaling(1 / options.density_scale, dtype="float32")(x))
+    return keras.Model(image, keras.layers.Rescaling(options.heads_a_cell(8), dtype="float32")(x))
 
 
 def euclidean(batch: Any, outputs: Any, options: Any) -> dict[str, Any]:
-    from harness.losses import euclidean_density
+    from harness.nn.losses import euclidean_density
 
     return {"density": euclidean_density(outputs["density"], batch.density(8))}
 

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import pytest
 
+from harness.host.plugins import load_host
 from harness.method import COMMON, Method, ModelOptions
-from harness.plugins import load_host
 
 pytestmark = pytest.mark.backend
 if keras.backend.backend() == "tensorflow" and __name__ != "__main__":
@@ -56,9 +56,9 @@ def network_of(method: Method) -> Any:
 
 def losses_of(name: str) -> list[float]:
     """The loss before each of two steps down the gradient, each 0.003 long: the second tells whether gradients agree too."""
-    from harness import backend
     from harness.method import Stage
-    from harness.network import PointTrainer
+    from harness.training import backend
+    from harness.training.network import PointTrainer
 
     method = load_host().method(name)
     network = network_of(method)
@@ -83,7 +83,7 @@ def on_tensorflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[fl
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_agrees_with_tensorflows(name: str, on_tensorflow: dict[str, list[float]]) -> None:
-    from harness import backend
+    from harness.training import backend
 
     backend.start()
     found = losses_of(name)
@@ -92,7 +92,7 @@ def test_a_step_agrees_with_tensorflows(name: str, on_tensorflow: dict[str, list
 
 
 if __name__ == "__main__":
-    from harness import backend
+    from harness.training import backend
 
     backend.start()
     print(json.dumps({name: losses_of(name) for name in METHODS}))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from harness.annotations import checked_points, inside, read_mat_points
 from harness.errors import DataError
+from harness.files.annotations import checked_points, inside, read_mat_points
 
 HERE = Path("points.mat")
 

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from harness.backend import BACKENDS
-from harness.batch import Batch
-from harness.losses import euclidean_density
+from harness.host.plugins import load_host
 from harness.method import COMMON, Method, ModelOptions, Stage, inference_network
-from harness.plugins import load_host
+from harness.nn.batch import Batch
+from harness.nn.losses import euclidean_density
+from harness.training.backend import BACKENDS
 
 pytestmark = pytest.mark.backend
 METHODS = sorted(load_host().methods)
@@ -58,8 +58,8 @@ def test_targets_of_a_batch() -> None:
 
 @pytest.mark.parametrize("name", ["mcnn", "csrnet"])
 def test_the_first_loss_is_what_numpy_computes(name: str) -> None:
-    from harness import backend
-    from harness.network import PointTrainer
+    from harness.training import backend
+    from harness.training.network import PointTrainer
 
     backend.prepare(0)
     method = load_host().method(name)
@@ -78,8 +78,8 @@ def test_the_first_loss_is_what_numpy_computes(name: str) -> None:
 @pytest.mark.skipif(ON_TENSORFLOW, reason="there the kit trains every method, and test_overfitting for longer")
 @pytest.mark.parametrize("name", METHODS)
 def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None:
-    from harness import backend
-    from harness.network import PointTrainer
+    from harness.training import backend
+    from harness.training.network import PointTrainer
 
     method = load_host().method(name)
     options = ModelOptions(density_scale=COMMON.density_scale)
@@ -103,7 +103,7 @@ def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None
 
 @pytest.mark.parametrize("name", METHODS)
 def test_any_size(name: str) -> None:
-    from harness.prediction import predict_density
+    from harness.training.prediction import predict_density
 
     method = load_host().method(name)
     network = inference_network(method.build(ModelOptions()))

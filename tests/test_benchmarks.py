@@ -13,13 +13,13 @@ from conftest import Command, write_jpeg
 from scipy.io import savemat
 
 from harness.benchmark import Benchmark
-from harness.datasets.check import check
-from harness.datasets.synth import draw_scene
+from harness.data.check import check
+from harness.data.datasets.synth import draw_scene
+from harness.data.fingerprints import fingerprint
+from harness.data.regions import density_inside, points_inside, polygon_mask, seen_inside
+from harness.data.splits import split
 from harness.errors import DataError
-from harness.plugins import load_host
-from harness.regions import density_inside, points_inside, polygon_mask, seen_inside
-from harness.runs import fingerprint
-from harness.splits import split
+from harness.host.plugins import load_host
 
 BENCHMARKS = load_host().benchmarks
 FILES = [name for name, benchmark in BENCHMARKS.items() if benchmark.needs_files]
@@ -194,9 +194,9 @@ def test_worldexpo_reads_matlab_7_3(tmp_path: Path) -> None:
 
 
 def test_worldexpos_scenes_and_kernels(tmp_path: Path) -> None:
-    from harness.image_store import ImageStore
+    from harness.data.image_store import ImageStore
+    from harness.data.pipeline import Pipeline
     from harness.method import COMMON
-    from harness.pipeline import Pipeline
 
     benchmark, folder = written("worldexpo10", tmp_path)
     samples = benchmark.index(folder)
@@ -307,8 +307,8 @@ def test_a_region_of_another_size_is_named(tmp_path: Path) -> None:
 
 
 def test_predictions_outside_do_not_count(tmp_path: Path) -> None:
-    from harness.evaluation import evaluate
-    from harness.image_store import ImageStore
+    from harness.data.image_store import ImageStore
+    from harness.training.evaluation import evaluate
 
     class Ones:
         def predict_on_batch(self, image: np.ndarray) -> np.ndarray:
@@ -327,7 +327,7 @@ def test_predictions_outside_do_not_count(tmp_path: Path) -> None:
 
 
 def test_masked_and_blurred_pixels_are_cached_apart(tmp_path: Path) -> None:
-    from harness.image_store import ImageStore
+    from harness.data.image_store import ImageStore
 
     benchmark, folder = written("trancos", tmp_path)
     sample = benchmark.index(folder)[0]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import Command, one_line, write_shanghaitech_points
 
-from harness import records
+from harness.runs import records
 
 PLUGIN = Path(__file__).with_name("methods_on_trial.py")
 Tiny = Callable[..., Path]
@@ -26,7 +26,7 @@ SMOKE = ("--datasets", "synth", "--budget", "smoke", "--plugin", PLUGIN)
 
 def test_help_imports_no_keras() -> None:
     code = (
-        "import sys; from harness.cli import cli; cli(['--help'], standalone_mode=False); "
+        "import sys; from harness.commands.cli import cli; cli(['--help'], standalone_mode=False); "
         "print('keras' in sys.modules, 'numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -233,8 +233,8 @@ def living_cells(folder: Path) -> list[int]:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if (b"harness.cell" in command and any(str(folder).encode() in part for part in command)) or (
-                b"harness.cell" in command and os.readlink(entry / "cwd") == str(folder)
+            if (b"harness.runs.cell" in command and any(str(folder).encode() in part for part in command)) or (
+                b"harness.runs.cell" in command and os.readlink(entry / "cwd") == str(folder)
             ):
                 found.append(int(entry.name))
     return found

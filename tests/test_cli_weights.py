@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import Command, one_line
 
-from harness import records
+from harness.runs import records
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from harness import Method, ModelOptions, Recipe, Stage
-from harness.plugins import load_host
+from harness.host.plugins import load_host
 from harness.testing import check_method, verdicts
 
 if keras.backend.backend() != "tensorflow":
@@ -30,7 +30,7 @@ def build(options: ModelOptions) -> keras.Model:
 
 
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
-    from harness.losses import euclidean_density
+    from harness.nn.losses import euclidean_density
 
     return {"density": euclidean_density(outputs["density"], batch.density(4))}
 

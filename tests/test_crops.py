@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.crops import CropSize, crop_size, flip, make_crop, pad_to
+from harness.data.crops import CropSize, crop_size, flip, make_crop, pad_to
 from harness.method import Recipe
 
 PLAIN = Recipe(name="test", epochs=1, crop=32, flip=0.0)

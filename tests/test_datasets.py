@@ -10,13 +10,13 @@ import pytest
 from conftest import write_jpeg, write_shanghaitech_points
 from scipy.io import savemat
 
-from harness.datasets import synth
-from harness.datasets.check import check
-from harness.datasets.shanghaitech import SHTECH_A
-from harness.datasets.ucf_cc_50 import UCF_CC_50
+from harness.data.check import check
+from harness.data.datasets import synth
+from harness.data.datasets.shanghaitech import SHTECH_A
+from harness.data.datasets.ucf_cc_50 import UCF_CC_50
+from harness.data.fingerprints import fingerprint
+from harness.data.splits import select, split
 from harness.errors import DataError
-from harness.runs import fingerprint
-from harness.splits import select, split
 
 Tiny = Callable[..., Path]
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.backend
 def rendered(*args: object, **kwargs: object) -> np.ndarray:
     from keras import ops
 
-    from harness.density import render
+    from harness.nn.density import render
 
     return ops.convert_to_numpy(render(*args, **kwargs))
 

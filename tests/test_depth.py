@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from harness.benchmark import Benchmark, Sample
-from harness.datasets.synth import SYNTH
-from harness.depth import from_head_spacing, provider, read_depth
+from harness.data.datasets.synth import SYNTH
+from harness.data.depth import from_head_spacing, provider, read_depth
 from harness.errors import HarnessError
 
 SHAPE = (40, 60)
@@ -75,8 +75,9 @@ def test_depth_files(tmp_path: Path) -> None:
 
 
 def test_the_files_are_part_of_a_runs_identity(tmp_path: Path) -> None:
-    from harness.plugins import load_host
-    from harness.runs import Request, resolve
+    from harness.host.plugins import load_host
+    from harness.run import Request
+    from harness.runs.resolve import resolve
 
     host = load_host()
     request = Request("at_csrnet", "synth", "depth_files", budget="smoke")

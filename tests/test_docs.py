@@ -80,7 +80,7 @@ def test_readme_says_how_large_each_method_is() -> None:
 
 
 def test_every_command_is_in_readme_or_docs() -> None:
-    from harness.cli import _COMMANDS
+    from harness.commands.cli import _COMMANDS
 
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [name for name in _COMMANDS if f"harness {name}" not in text] == []

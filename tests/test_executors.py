@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from harness import records
-from harness.executors import local
+from harness.runs import records
+from harness.runs.executors import local
 
 pytestmark = pytest.mark.system
 
@@ -201,7 +201,7 @@ def test_slurm(harness: Any, tmp_path: Path, slurm: list[str], alone: dict[str, 
 
 
 def test_a_cell_taken_off_its_machine_is_put_into_the_queue_again() -> None:
-    from harness.executors.slurm import CellTask
+    from harness.runs.executors.slurm import CellTask
 
     again = CellTask({"folder": "x"}).checkpoint()
     assert again.function == CellTask({"folder": "x"})

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from harness import archives
 from harness.benchmark import Download
+from harness.data.fetching import downloaded, fetch
 from harness.errors import DataError, HarnessError
-from harness.fetching import downloaded, fetch
-from harness.plugins import load_host
+from harness.files import archives
+from harness.host.plugins import load_host
 
 
 class Server:

@@ -11,9 +11,9 @@ import pytest
 from conftest import Command, write_jpeg, write_shanghaitech_points
 from scipy.io import savemat
 
-from harness.datasets.folder import benchmark_of, index, read_points
+from harness.data.datasets.folder import benchmark_of, index, read_points
+from harness.data.splits import split
 from harness.errors import DataError
-from harness.splits import split
 
 POINTS = np.array([[80.5, 3.25], [1.0, 60.0], [7.5, 8.0]])
 

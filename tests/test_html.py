@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from test_records import make_record, written
 
-from harness import examples, records
-from harness.plugins import load_host
+from harness.host.plugins import load_host
 from harness.reporting import write
 from harness.reporting.html import page, prose
 from harness.reporting.rows import comparisons
+from harness.runs import examples, records
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

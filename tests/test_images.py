@@ -11,7 +11,7 @@ import pytest
 from conftest import write_jpeg
 
 from harness.errors import DataError
-from harness.images import encoded, exif_orientation, read_image
+from harness.files.images import encoded, exif_orientation, read_image
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.datasets.synth import SYNTH
-from harness.evaluation import evaluate, summary
-from harness.image_store import ImageStore
-from harness.plugins import load_host
-from harness.runs import Request, resolve
-from harness.splits import split
-from harness.training import train
+from harness.data.datasets.synth import SYNTH
+from harness.data.image_store import ImageStore
+from harness.data.splits import split
+from harness.host.plugins import load_host
+from harness.run import Request
+from harness.runs.resolve import resolve
+from harness.training.evaluation import evaluate, summary
+from harness.training.fit import train
 
 
 def test_mcnn_beats_the_mean_of_the_training_counts(tmp_path: Path) -> None:

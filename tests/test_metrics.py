@@ -94,7 +94,7 @@ def test_bootstrap_is_deterministic_and_averages_groups() -> None:
 
 
 def test_errors_by_group_of_images() -> None:
-    from harness.evaluation import ImageResult, by_group
+    from harness.training.evaluation import ImageResult, by_group
 
     grid = np.zeros((8, 8))
     results = [

@@ -8,9 +8,9 @@ import keras
 import pytest
 from keras import layers
 
+from harness.host.plugins import load_host
 from harness.method import ModelOptions, inference_network
-from harness.multiply_adds import count
-from harness.plugins import load_host
+from harness.nn.multiply_adds import count
 
 
 def test_vgg16_without_its_top() -> None:

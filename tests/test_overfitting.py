@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from harness.datasets.synth import draw_scene
-from harness.depth import from_head_spacing
+from harness.data.datasets.synth import draw_scene
+from harness.data.depth import from_head_spacing
+from harness.data.pipeline import padded
+from harness.host.plugins import load_host
 from harness.method import ModelOptions, Stage, inference_network
-from harness.pipeline import padded
-from harness.plugins import load_host
 
 SIDE, CROPS = 128, 8
 HEADS = range(5, 5 + 4 * CROPS, 4)
@@ -53,8 +53,8 @@ def test_no_method_is_left_out() -> None:
 
 @pytest.mark.parametrize("name", EFFORTS)
 def test_eight_crops_are_learned_by_heart(name: str) -> None:
-    from harness import backend
-    from harness.network import PointTrainer, learning_rate
+    from harness.training import backend
+    from harness.training.network import PointTrainer, learning_rate
 
     effort, method = EFFORTS[name], load_host().method(name)
     backend.prepare(0, effort.precision)

@@ -20,7 +20,7 @@ def test_what_the_wheel_and_the_sdist_hold(built: Path) -> None:
     for needed in (
         "harness/py.typed",
         "harness/reporting/templates/report.html",
-        "harness/templates/plugin/pyproject.toml.jinja",
+        "harness/host/templates/plugin/pyproject.toml.jinja",
         "crowd_harness_sasnet/published.yaml",
     ):
         assert needed in names

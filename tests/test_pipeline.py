@@ -10,10 +10,10 @@ import pytest
 from conftest import write_jpeg
 
 from harness.benchmark import Benchmark, Sample
-from harness.datasets.synth import SYNTH
-from harness.image_store import ImageStore
+from harness.data.datasets.synth import SYNTH
+from harness.data.image_store import ImageStore
+from harness.data.pipeline import Pipeline, Waiting, padded
 from harness.method import COMMON, Recipe
-from harness.pipeline import Pipeline, Waiting, padded
 
 RECIPE = replace(COMMON, crop=64)
 
@@ -86,7 +86,7 @@ def test_each_step_draws_one_of_several_shares() -> None:
 
 def test_label_maps_travel_with_their_pixels() -> None:
     """A map that is a copy of the image's red channel is still that after cropping, scaling, padding and mirroring."""
-    from harness.label_maps import LabelMap
+    from harness.label_map import LabelMap
 
     red = LabelMap(
         "red", lambda benchmark, sample, points, shape: benchmark.read_image(sample, 3)[:, :, 0].astype("f4")

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import plugins
 from harness.errors import HarnessError
+from harness.host import plugins
 
 METHOD = """
 from harness import Method, Recipe, hookimpl
@@ -129,7 +129,7 @@ def test_finding_plugins_imports_no_keras() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from harness.plugins import load_host; load_host(); print('keras' in sys.modules)"
+    code = "import sys; from harness.host.plugins import load_host; load_host(); print('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
@@ -144,7 +144,7 @@ def test_a_metric_of_a_plugin_is_collected(tmp_path: Path) -> None:
 
 
 def test_a_weights_reader_that_raises_is_named(tmp_path: Path) -> None:
-    from harness.weights import load_network
+    from harness.training.weights import load_network
 
     reader = file(
         tmp_path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.prediction import predict_density
+from harness.training.prediction import predict_density
 
 
 class Pooling:
@@ -28,7 +28,7 @@ def test_networks_of_several_dilations_take_images_of_any_height() -> None:
     """TensorFlow's constant folding used to mix up the paddings of parallel dilations from the second height on."""
     import keras
 
-    from harness import backend
+    from harness.training import backend
 
     backend.start()
     image = keras.Input((None, None, 1))

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.datasets.check import check
-from harness.datasets.shanghaitech import SHTECH_A
-from harness.datasets.ucf_cc_50 import UCF_CC_50
+from harness.data.check import check
+from harness.data.datasets.shanghaitech import SHTECH_A
+from harness.data.datasets.ucf_cc_50 import UCF_CC_50
 
 pytestmark = pytest.mark.real_data
 
@@ -59,11 +59,11 @@ def test_targets_lie_where_a_trained_network_sees_heads(real_data: Path, checkpo
     """Rendered targets and the published network agree cell by cell far better than when either is turned around."""
     from crowd_harness_mcnn import METHOD
 
-    from harness.density import render
     from harness.head_spacing import Sigma
-    from harness.plugins import load_host
-    from harness.prediction import predict_density
-    from harness.weights import load_network
+    from harness.host.plugins import load_host
+    from harness.nn.density import render
+    from harness.training.prediction import predict_density
+    from harness.training.weights import load_network
 
     network = load_network(load_host(), METHOD, checkpoints / "mcnn_shtechA_660.h5")
     samples = [sample for sample in SHTECH_A.index(SHTECH_A.require(real_data)) if sample.split == "test"][:6]

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import records
 from harness.errors import HarnessError
-from harness.plugins import load_host
+from harness.host.plugins import load_host
 from harness.reporting.leaderboard import all_tables, comparison, leaderboard
 from harness.reporting.rows import comparisons
-from harness.runs import identity_hash
+from harness.run import identity_hash
+from harness.runs import records
 
 FIXTURES = Path(__file__).parent / "records"
 
@@ -262,7 +262,7 @@ def test_a_report_is_the_same_bytes_twice_and_needs_no_keras(tmp_path: Path) -> 
     for record in (make_record(), make_record("csrnet", predicted=(10, 10, 10)), make_record(seed=1)):
         written(tmp_path / "runs", record)
     code = (
-        "import sys; from harness.cli import cli; "
+        "import sys; from harness.commands.cli import cli; "
         "cli(['report', '--runs', 'runs', '--out', sys.argv[1]], standalone_mode=False); "
         "print([name for name in ('keras', 'tensorflow', 'matplotlib') if name in sys.modules])"
     )

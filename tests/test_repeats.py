@@ -22,10 +22,10 @@ PROCESSES, STEPS, SIDE = 2, 2, 32
 
 def weights_after_training() -> dict[str, str]:
     """A digest of every method's weights after two steps."""
-    from harness import backend
+    from harness.host.plugins import load_host
     from harness.method import COMMON, ModelOptions
-    from harness.network import PointTrainer
-    from harness.plugins import load_host
+    from harness.training import backend
+    from harness.training.network import PointTrainer
 
     backend.start()
     found = {}
@@ -61,7 +61,7 @@ def repeats(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
 
 
 def test_every_method_repeats_to_the_bit_in_every_process(repeats: list[dict[str, str]]) -> None:
-    from harness.plugins import load_host
+    from harness.host.plugins import load_host
 
     assert set(repeats[0]) == set(load_host().methods)
     different = {name for name in repeats[0] if len({run[name] for run in repeats}) > 1}

@@ -12,22 +12,24 @@ import numpy as np
 import pytest
 from test_records import make_record, written
 
-from harness import metrics, published, records
-from harness.conflicts import conflicts
+from harness import metrics
 from harness.errors import HarnessError
-from harness.merging import merge
-from harness.plugins import load_host
-from harness.published import PublishedValue
-from harness.records import Record
+from harness.host.plugins import load_host
+from harness.reporting import published
 from harness.reporting.comparison import comparison_table
+from harness.reporting.conflicts import conflicts
 from harness.reporting.difference import difference
 from harness.reporting.groups import group_tables, jhu_category
 from harness.reporting.overall import BENCHMARKS, overall_tables
+from harness.reporting.published import PublishedValue
 from harness.reporting.rows import comparisons, paired
 from harness.reporting.runtime import runtime_tables
 from harness.reporting.tables import Cell, Score, Table, ranked
-from harness.runtime_records import RuntimeRecord
-from harness.runtime_records import write as write_runtime
+from harness.runs import records
+from harness.runs.merging import merge
+from harness.runs.records import Record
+from harness.runs.runtime_records import RuntimeRecord
+from harness.runs.runtime_records import write as write_runtime
 
 HOST = load_host()
 
@@ -38,7 +40,7 @@ def column(table: Table, header: str) -> dict[str, Cell]:
 
 
 def with_groups(record: Record, groups: list[dict[str, str]], **protocol: str) -> Record:
-    from harness.runs import identity_hash
+    from harness.run import identity_hash
 
     content = record.model_dump()
     for image, own in zip(content["results"]["per_image"], groups, strict=True):
@@ -186,7 +188,7 @@ def test_the_overall_leaderboard_ranks_only_what_is_complete() -> None:
 
 def test_variants_are_set_beside_the_whole_method() -> None:
     from harness.reporting.ablation import ablation_tables
-    from harness.runs import identity_hash
+    from harness.run import identity_hash
 
     whole = make_record("hsrnet", dataset="shtech_a", predicted=(80, 90, 100))
     content = make_record("hsrnet", dataset="shtech_a", predicted=(85, 95, 105)).model_dump()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.targets import count_classes, crowd_mask, distilled_depth
+from harness.nn.targets import count_classes, crowd_mask, distilled_depth
 
 pytestmark = pytest.mark.backend
 
@@ -63,7 +63,7 @@ def test_grid_pooling_averages_equal_rectangles(height: int, width: int, cells: 
     """Oracle: every pixel split into cells × cells smaller ones, which fill each rectangle exactly."""
     from keras import ops
 
-    from harness.resizing import GridPooling
+    from harness.nn.resizing import GridPooling
 
     values = np.random.default_rng(0).normal(0, 1, (2, height, width, 3)).astype(np.float32)
     fine = values.astype(float).repeat(cells, axis=1).repeat(cells, axis=2)
@@ -78,7 +78,7 @@ def test_enlarging_is_opencvs_bilinear(factor: int, shape: tuple[int, int]) -> N
     import cv2
     from keras import ops
 
-    from harness.resizing import enlarge
+    from harness.nn.resizing import enlarge
 
     values = np.random.default_rng(0).normal(0, 1, (2, *shape, 3)).astype(np.float32)
     size = (shape[1] * factor, shape[0] * factor)

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import state, training
 from harness.budgets import BUDGETS, Budget, capped, plan
-from harness.datasets.synth import SYNTH
+from harness.data.datasets.synth import SYNTH
+from harness.data.image_store import ImageStore
+from harness.data.splits import split
 from harness.errors import DivergedError, HarnessError
-from harness.image_store import ImageStore
+from harness.host.plugins import load_host
 from harness.method import COMMON, Recipe, Stage
-from harness.network import learning_rate
-from harness.plugins import load_host
-from harness.runs import Request, Run, resolve
-from harness.splits import split
+from harness.run import Request, Run
+from harness.runs.resolve import resolve
+from harness.training import fit as training
+from harness.training import state
+from harness.training.network import learning_rate
 
 PLUGIN = Path(__file__).with_name("methods_on_trial.py")
 SAMPLES = SYNTH.index(Path())
@@ -122,7 +124,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_the_best_weights_on_validation_are_kept(tmp_path: Path) -> None:
-    from harness.evaluation import evaluate, summary
+    from harness.training.evaluation import evaluate, summary
 
     run = make_run()
     trained = train(run, tmp_path)

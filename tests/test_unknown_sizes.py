@@ -9,9 +9,9 @@ from __future__ import annotations
 import keras
 import pytest
 
-from harness.batch import Batch
+from harness.host.plugins import load_host
 from harness.method import Method, ModelOptions, named_outputs
-from harness.plugins import load_host
+from harness.nn.batch import Batch
 
 
 def cases() -> list[tuple[str, str]]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.plugins import Host
+    from harness.host.plugins import Host
 
 
 def load(plugin_files: Iterable[Path]) -> Host:
     """The host; what is wrong with a plugin goes to standard error, a line each, and the rest go on."""
-    from harness.plugins import load_host
+    from harness.host.plugins import load_host
 
     host = load_host(plugin_files)
     for plugin in host.plugins:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from harness.cli import data_root_option, plugin_option
 from harness.commands import load
+from harness.commands.cli import data_root_option, plugin_option
 
 
 @click.command("bench")
@@ -58,9 +58,11 @@ def command(**options: Any) -> None:
     """
     from rich.console import Console
 
-    from harness import backend, bench, trackers
-    from harness.executors import executor_named
+    from harness.host import trackers
     from harness.reporting.leaderboard import comparison
+    from harness.runs import plan as bench
+    from harness.runs.executors import executor_named
+    from harness.training import backend
 
     console = Console(stderr=True)
     _check_precision(options["precision"])  # what needs no data is refused before every file is read for its checksum
@@ -100,8 +102,8 @@ def command(**options: Any) -> None:
 
 
 def _run(host: Any, todo: list[Any], options: dict[str, Any], console: Any) -> None:
-    from harness.display import cell_display
-    from harness.executors import Settings, executor_named, job_of
+    from harness.commands.display import cell_display
+    from harness.runs.executors import Settings, executor_named, job_of
 
     executor = executor_named(options["executor"])
     timeout = options["timeout"] * 60 if options["timeout"] else None
@@ -150,8 +152,8 @@ def _seeds(text: str) -> list[int]:
 
 
 def _check_precision(name: str) -> None:
-    from harness.backend import PRECISIONS
     from harness.errors import unknown_name
+    from harness.training.backend import PRECISIONS
 
     if name not in PRECISIONS:
         raise unknown_name("precision", name, PRECISIONS)
@@ -161,10 +163,10 @@ def _check_pretrained(todo: list[Any]) -> None:
     """Weights that cannot be had must stop the bench before any training, not fail every cell in turn."""
     sources = {cell.run.options.pretrained for cell in todo} - {"none"}
     if sources:
-        from harness import backend
+        from harness.training import backend
 
         backend.start()
-        from harness import vgg16
+        from harness.nn import vgg16
 
         for source in sorted(sources):
             vgg16.check(source)

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from harness.cli import plugin_option
 from harness.commands import load
+from harness.commands.cli import plugin_option
 
 
 @click.command("count")
@@ -38,7 +38,7 @@ def command(
 ) -> None:
     """Count the people in IMAGES (JPEG, PNG, … of any size)."""
     from harness.errors import HarnessError
-    from harness.images import read_image
+    from harness.files.images import read_image
 
     host = load(plugin_files)
     method = host.method(method_name)
@@ -53,7 +53,7 @@ def command(
         density = _density(network, method, read_image(path, method.channels))
         entry: dict[str, Any] = {"image": str(path), "count": float(density.sum(dtype="float64"))}
         if overlay is not None:
-            from harness.overlay import write_overlay
+            from harness.reporting.overlay import write_overlay
 
             target = overlay / f"{path.stem}_{method.name}.png"
             write_overlay(target, read_image(path, 3), density, method.stride, entry["count"])
@@ -66,16 +66,16 @@ def command(
 
 
 def _network(host: Any, method: Any, weights: Path) -> Any:
-    from harness import backend
+    from harness.training import backend
 
     backend.start()
     from harness.method import inference_network
-    from harness.weights import load_network
+    from harness.training.weights import load_network
 
     return inference_network(load_network(host, method, weights))
 
 
 def _density(network: Any, method: Any, image: Any) -> Any:
-    from harness.prediction import predict_density
+    from harness.training.prediction import predict_density
 
     return predict_density(network, image, method.stride, method.side_multiple, method.margin)

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from harness.cli import data_root_option, plugin_option
 from harness.commands import load
+from harness.commands.cli import data_root_option, plugin_option
 
 
 @click.group("data")
@@ -61,7 +61,7 @@ def check_command(name: str, as_json: bool, data_root: Path | None, plugin_files
 
     Exits 1 when something is wrong (files missing or damaged); what merely differs from the authors' files is told apart.
     """
-    from harness.datasets.check import check
+    from harness.data.check import check
 
     benchmark = load(plugin_files).benchmark(name)
     found = check(benchmark, benchmark.require(data_root))
@@ -84,8 +84,8 @@ def fetch_command(name: str, url: str, sha256: str, data_root: Path | None, plug
 
     A download that broke off is continued. Archives are kept in DATA_ROOT/.downloads with their checksums.
     """
+    from harness.data.fetching import fetch
     from harness.errors import HarnessError
-    from harness.fetching import fetch
 
     benchmark = load(plugin_files).benchmark(name)
     if not benchmark.needs_files:

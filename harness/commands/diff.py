@@ -13,8 +13,8 @@ import click
 def command(before: Path, after: Path) -> None:
     """What changed from the runs in BEFORE to those in AFTER, as markdown for a pull request."""
     from harness.errors import HarnessError
-    from harness.records import read_all
     from harness.reporting.difference import difference
+    from harness.runs.records import read_all
 
     for folder in (before, after):
         if not folder.is_dir():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import data_root_option, plugin_option
+from harness.commands.cli import data_root_option, plugin_option
 
 
 @click.command("doctor")
@@ -17,8 +17,8 @@ from harness.cli import data_root_option, plugin_option
 @plugin_option
 def command(as_json: bool, data_root: Path | None, plugin_files: tuple[Path, ...]) -> None:
     """Versions, backend, device, plugins and data found, and the one thing most likely wrong. Exits 1 if something is."""
-    from harness.doctor import findings, most_likely
-    from harness.plugins import load_host
+    from harness.commands.findings import findings, most_likely
+    from harness.host.plugins import load_host
 
     found = list(findings(load_host(plugin_files), data_root))
     if as_json:

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from harness.cli import data_root_option, plugin_option
 from harness.commands import load
+from harness.commands.cli import data_root_option, plugin_option
 
 MOST_MEMBERS = 12  # groups with more members are in --json alone
 SPLITS = ("train", "val", "test", "all")
@@ -49,9 +49,9 @@ def command(
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Measure WEIGHTS of METHOD on a split of DATASET: MAE, RMSE, NAE, GAME(0–3) and every image's counts."""
+    from harness.data.regions import seen_inside
+    from harness.data.splits import select
     from harness.errors import HarnessError
-    from harness.regions import seen_inside
-    from harness.splits import select
 
     host = load(plugin_files)
     method = host.method(method_name)
@@ -79,16 +79,16 @@ def command(
 
 
 def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path, memory: float) -> dict[str, Any]:
-    from harness import backend
+    from harness.training import backend
 
     backend.start()
     from rich.console import Console
     from rich.progress import track
 
-    from harness.evaluation import by_group, evaluate, summary
-    from harness.image_store import ImageStore
+    from harness.data.image_store import ImageStore
     from harness.method import inference_network
-    from harness.weights import load_network
+    from harness.training.evaluation import by_group, evaluate, summary
+    from harness.training.weights import load_network
 
     network = inference_network(load_network(host, method, weights))
     store = ImageStore(benchmark, method.channels, int(memory * (1 << 30)))

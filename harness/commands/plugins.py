@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from harness.cli import plugin_option
 from harness.commands import load
+from harness.commands.cli import plugin_option
 
 
 @click.group("plugins")
@@ -25,7 +25,7 @@ def list_command(as_json: bool, plugin_files: tuple[Path, ...]) -> None:
 
     Exits 1 when a plugin has errors.
     """
-    from harness.plugins import load_host
+    from harness.host.plugins import load_host
 
     plugins = load_host(plugin_files).plugins
     if as_json:
@@ -102,7 +102,7 @@ def check_command(method_name: str, plugin_files: tuple[Path, ...]) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A folder to make.")
 def new_command(name: str, out: Path) -> None:
     """Write a complete plugin package for a method called NAME, with its tests, to start from."""
-    from harness.scaffold import write
+    from harness.host.scaffold import write
 
     files = write(name, out)
     for path in files:
@@ -114,14 +114,15 @@ def new_command(name: str, out: Path) -> None:
 def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from harness import backend, published
     from harness.errors import unknown_name
     from harness.method import ModelOptions
+    from harness.reporting import published
+    from harness.training import backend
 
     if variant and variant not in method.variants:
         raise unknown_name(f"variant of {method.name}", variant, method.variants)
     backend.start()
-    from harness.outcome import model_size
+    from harness.runs.outcome import model_size
 
     options = ModelOptions(variant=dict(method.variants[variant].options) if variant else {})
     values = [value for value in published.gather(host) if value.method.partition("[")[0] == method.name]

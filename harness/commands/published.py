@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from harness.cli import plugin_option
 from harness.commands import load
+from harness.commands.cli import plugin_option
 
 
 @click.command("published")
@@ -31,9 +31,9 @@ def command(
     plugin_files: tuple[Path, ...],
 ) -> None:
     """The numbers in the papers' tables, as printed, gathered from the plugins."""
-    from harness import published
-    from harness.conflicts import conflicts
     from harness.errors import unknown_name
+    from harness.reporting import published
+    from harness.reporting.conflicts import conflicts
 
     host = load(plugin_files)
     values = published.gather(host)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli import plugin_option
 from harness.commands import load
+from harness.commands.cli import plugin_option
 
 
 @click.command("report")
@@ -48,10 +48,10 @@ def command(
     import gc
 
     from harness.errors import HarnessError
-    from harness.records import read_all
     from harness.reporting import write
     from harness.reporting.rows import comparisons
-    from harness.runtime_records import read_all as read_runtimes
+    from harness.runs.records import read_all
+    from harness.runs.runtime_records import read_all as read_runtimes
 
     gc.disable()  # a short process that keeps what it reads
     conflicts: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ def command(
 
 def _merge(sources: tuple[Path, ...], into: Path) -> tuple[str, ...]:
     from harness.errors import HarnessError
-    from harness.merging import merge
+    from harness.runs.merging import merge
 
     if not sources:
         raise HarnessError("--merge: no folder given; expected 'harness report --merge DIR...'")

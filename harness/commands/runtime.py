@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli import plugin_option
 from harness.commands import load
+from harness.commands.cli import plugin_option
 
 
 @click.command("runtime")
@@ -26,12 +26,12 @@ def command(methods: str, size: str, repeats: int, precision: str, out: Path, pl
 
     The records go to OUT/runtime, from where 'harness report' takes them. Exits 1 when a method could not be measured.
     """
-    from harness.backend import PRECISIONS
-    from harness.bench import parse_methods
     from harness.errors import HarnessError, unknown_name
     from harness.reporting.runtime import runtime_tables
-    from harness.runtime import RuntimeRequest, measured
-    from harness.runtime_records import FOLDER, write
+    from harness.runs.plan import parse_methods
+    from harness.runs.runtime import RuntimeRequest, measured
+    from harness.runs.runtime_records import FOLDER, write
+    from harness.training.backend import PRECISIONS
 
     match = re.fullmatch(r"(\d+)[x×](\d+)", size)
     if not match or min(sides := (int(match[1]), int(match[2]))) < 32:

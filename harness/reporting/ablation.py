@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from harness.published import PublishedValue
 from harness.reporting.comparison import LEFT, published_of, section_of, table_name, title_of
+from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, paired
 from harness.reporting.tables import Table, mark, printed, scored, signed, words
 

@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Iterable
 
 from harness.budgets import BUDGETS
-from harness.published import PublishedValue
-from harness.records import Record
+from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, TableKey
 from harness.reporting.tables import Cell, Table, mark, number, printed, scored, signed, words
+from harness.runs.records import Record
 
 HEADERS = (
     "method",

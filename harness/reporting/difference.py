@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import Record
 from harness.reporting.comparison import LEFT, title_of
 from harness.reporting.rows import Comparison, Row, comparisons, paired
 from harness.reporting.tables import Cell, Table, scored, signed, words
+from harness.runs.records import Record
 
 Place = tuple[str, str, str, str, str, str, str]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from harness import metrics
-from harness.published import PublishedValue
-from harness.records import ImageCount, Record
 from harness.reporting.comparison import LEFT, section_of, table_name, title_of
+from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, ranked, words
+from harness.runs.records import ImageCount, Record
 
 LEVELS = tuple(
     (f"{name} (≤ {last:.0f})" if last < float("inf") else f"{name} (> {below:.0f})", below, last)

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import examples
-from harness.plugins import Host
-from harness.records import ImageCount, Record, Unreadable
+from harness.host.plugins import Host
 from harness.reporting import figures
 from harness.reporting.comparison import section_of, title_of
 from harness.reporting.figures import Series
@@ -21,6 +19,8 @@ from harness.reporting.groups import LEVELS
 from harness.reporting.leaderboard import INTRODUCTION, NOTHING
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Table
+from harness.runs import examples
+from harness.runs.records import ImageCount, Record, Unreadable
 
 if TYPE_CHECKING:
     from markupsafe import Markup

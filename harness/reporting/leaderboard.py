@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness import published
-from harness.plugins import Host
-from harness.records import Record, Unreadable
+from harness.host.plugins import Host
+from harness.reporting import published
 from harness.reporting.ablation import ablation_tables
 from harness.reporting.comparison import COMPACT, comparison_table, published_table
 from harness.reporting.groups import group_tables
@@ -14,7 +13,8 @@ from harness.reporting.overall import overall_tables
 from harness.reporting.rows import Comparison, comparisons
 from harness.reporting.runtime import runtime_tables
 from harness.reporting.tables import Table
-from harness.runtime_records import RuntimeRecord
+from harness.runs.records import Record, Unreadable
+from harness.runs.runtime_records import RuntimeRecord
 
 INTRODUCTION = (
     "Made by `harness report` from the records of real runs; not edited by hand. MAE and RMSE (the root of the mean "

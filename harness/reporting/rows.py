@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness import metrics
-from harness.records import Record
 from harness.reporting.tables import Score
+from harness.runs.records import Record
 
 Counts = tuple[np.ndarray, np.ndarray]
 DIFFERENCE = metrics.ImageMean(lambda first, second: second - first)

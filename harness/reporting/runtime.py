@@ -6,10 +6,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
-from harness.records import Record
 from harness.reporting.comparison import LEFT
 from harness.reporting.tables import Cell, Table, mark, number, words
-from harness.runtime_records import RuntimeRecord
+from harness.runs.records import Record
+from harness.runs.runtime_records import RuntimeRecord
 
 HEADERS = (
     "method",

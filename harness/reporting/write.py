@@ -6,16 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.atomic import replacing
 from harness.errors import HarnessError, unknown_name
-from harness.plugins import Host
-from harness.records import Record, Unreadable
+from harness.files.atomic import replacing
+from harness.host.plugins import Host
 from harness.reporting import tables as forms
 from harness.reporting.html import page
 from harness.reporting.leaderboard import all_tables, leaderboard
 from harness.reporting.rows import Comparison
 from harness.reporting.tables import Table
-from harness.runtime_records import RuntimeRecord
+from harness.runs.records import Record, Unreadable
+from harness.runs.runtime_records import RuntimeRecord
 
 _BLOCK = re.compile(r"(<!-- harness:([^\s>]+) -->\n)(.*?)(<!-- /harness -->)", re.DOTALL)
 

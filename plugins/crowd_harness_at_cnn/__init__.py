@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
-from harness.head_spacing import Sigma
+from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 if TYPE_CHECKING:
-    from harness.label_maps import LabelMap
+    from harness import LabelMap
 
 UNIT = 640.0  # pixels; densities and counts are trained on as heads a so large area, of order one in a crowd
 DENSITY, DEPTH, SEGMENT, COUNT = 1.0, 0.6, 0.04, 1.0  # λ of Eq. 5 (section 5.4)
@@ -32,7 +31,7 @@ def build_csrnet(options: ModelOptions) -> Any:
 
 def label_maps(options: ModelOptions) -> dict[str, LabelMap]:
     """The depth of every pixel, where the depth task is trained; the variant names its provider."""
-    from harness.depth import provider
+    from harness.data.depth import provider
 
     if "depth" not in options.variant.get("tasks", ("depth",)):
         return {}
@@ -44,7 +43,7 @@ def _loss(batch: Any, outputs: Any, stride: int) -> dict[str, Any]:
     from keras import ops
 
     from crowd_harness_at_cnn import losses
-    from harness.targets import crowd_mask, distilled_depth
+    from harness.nn.targets import crowd_mask, distilled_depth
 
     unit = UNIT / stride**2
     density = batch.density(stride)

@@ -9,8 +9,8 @@ import keras
 from crowd_harness_csrnet import model as csrnet
 from keras import layers
 
-from harness import vgg16
-from harness.resizing import Enlarge, GridPooling
+from harness.nn import vgg16
+from harness.nn.resizing import Enlarge, GridPooling
 
 if TYPE_CHECKING:
     from harness import ModelOptions

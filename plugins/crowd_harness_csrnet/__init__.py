@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Stage, hookimpl
-from harness.head_spacing import Sigma
+from harness import Method, ModelOptions, Recipe, Sigma, Stage, hookimpl
 
 
 def build(options: ModelOptions) -> Any:
@@ -17,7 +16,7 @@ def build(options: ModelOptions) -> Any:
 
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """The paper's Euclidean loss (its Eq. 3)."""
-    from harness.losses import euclidean_density
+    from harness.nn.losses import euclidean_density
 
     return {"density": euclidean_density(outputs["density"], batch.density(METHOD.stride))}
 
@@ -30,6 +29,7 @@ PAPER = Recipe(
     crop=None,
     crop_share=0.5,
     sigma=Sigma(pixels=15.0, neighbours=3, beta=0.3),
+    density_scale=64.0,  # heads a cell, as the official code
     flip=0.5,
     stages=(Stage("sgd", optimizer="sgd", learning_rate=1e-7, options={"momentum": 0.95, "weight_decay": 5e-4}),),
 )

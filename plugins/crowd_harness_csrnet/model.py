@@ -17,7 +17,7 @@ def build(options: ModelOptions) -> keras.Model:
     """float32 [B, H, W, 3] RGB values 0–255 → density map [B, H/8, W/8, 1]. 16,263,489 parameters."""
     import keras
 
-    from harness import vgg16
+    from harness.nn import vgg16
 
     image = keras.Input((None, None, 3), name="image")
     x = vgg16.blocks(vgg16.normalize(image), last="block4_conv3", he_start=options.pretrained == "none")
@@ -58,4 +58,4 @@ def density(scaled: Any, options: ModelOptions) -> Any:
     """The density map, float32, from the map the last layer predicts."""
     import keras
 
-    return keras.layers.Rescaling(1 / options.density_scale, dtype="float32", name="density")(scaled)
+    return keras.layers.Rescaling(options.heads_a_cell(8), dtype="float32", name="density")(scaled)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
-from harness.head_spacing import Sigma
+from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 
 def build(options: ModelOptions) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from harness.resizing import enlarge
+from harness.nn.resizing import enlarge
 
 POOLS = (1, 2, 4, 8, 16)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import layers, ops
 
-from harness import vgg16
-from harness.resizing import Enlarge
+from harness.nn import vgg16
+from harness.nn.resizing import Enlarge
 
 if TYPE_CHECKING:
     from harness import ModelOptions
@@ -48,7 +48,7 @@ def _baseline(features: Any, options: ModelOptions) -> Any:
     """Table 5, first row: a 1×1 convolution behind the backbone, enlarged to full size."""
     x = layers.Conv2D(1, 1, kernel_initializer=GAUSSIAN, name="output")(features)
     x = Enlarge(16, name="enlarge")(x)
-    return layers.Rescaling(1 / options.density_scale, dtype="float32", name="density")(x)
+    return layers.Rescaling(options.heads_a_cell(1), dtype="float32", name="density")(x)
 
 
 def _recalibrated(image: Any, stages: list[Any], options: ModelOptions) -> keras.Model:
@@ -73,8 +73,8 @@ def _recalibrated(image: Any, stages: list[Any], options: ModelOptions) -> keras
     joined = layers.Concatenate(name="scales_scaled")(maps)
     fused = layers.Conv2D(1, 1, kernel_initializer=keras.initializers.Constant(1 / SCALES), name="fuse")(joined)
     outputs = {
-        "density": layers.Rescaling(1 / options.density_scale, dtype="float32", name="density")(fused),
-        "scales": layers.Rescaling(1 / options.density_scale, dtype="float32", name="scales")(joined),
+        "density": layers.Rescaling(options.heads_a_cell(1), dtype="float32", name="density")(fused),
+        "scales": layers.Rescaling(options.heads_a_cell(1), dtype="float32", name="scales")(joined),
     }
     if options.variant.get("consistency", True) and "scale_weight" not in options.variant:
         outputs["log_variance"] = LogVariance(SCALES, name="log_variance", dtype="float32")(outputs["scales"])

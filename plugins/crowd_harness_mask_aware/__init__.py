@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
-from harness.head_spacing import Sigma
+from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 BLOCK = 15  # pixels a side of the foreground around a head: the support of the usual 15×15 kernel
 GAMMA = 2.0
@@ -29,7 +28,7 @@ def build_csr(options: ModelOptions) -> Any:
 
 
 def _true_mask(batch: Any, stride: int) -> Any:
-    from harness.targets import head_blocks
+    from harness.nn.targets import head_blocks
 
     return head_blocks(batch, BLOCK, stride)
 

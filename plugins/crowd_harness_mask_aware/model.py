@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import layers, ops
 
-from harness import vgg16
+from harness.nn import vgg16
 
 if TYPE_CHECKING:
     from harness import ModelOptions

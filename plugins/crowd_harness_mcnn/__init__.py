@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Stage, hookimpl
-from harness.head_spacing import Sigma
+from harness import Method, ModelOptions, Recipe, Sigma, Stage, hookimpl
 
 
 def build(options: ModelOptions) -> Any:
@@ -18,7 +17,7 @@ def build(options: ModelOptions) -> Any:
 
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """The paper's Euclidean loss (Eq. 3)."""
-    from harness.losses import euclidean_density
+    from harness.nn.losses import euclidean_density
 
     return {"density": euclidean_density(outputs["density"], batch.density(METHOD.stride))}
 
@@ -31,6 +30,7 @@ PAPER = Recipe(
     crop=None,
     crop_share=0.5,
     sigma=Sigma(pixels=15.0, neighbours=3, beta=0.3),
+    density_scale=16.0,  # heads a cell, as the published weights
     flip=0.5,
     stages=(Stage("adam", optimizer="adam", learning_rate=1e-5),),
 )

@@ -42,7 +42,7 @@ def build(options: ModelOptions) -> keras.Model:
         columns.append(x)
     x = layers.Concatenate(name="columns")(columns)
     x = layers.Conv2D(1, 1, activation="relu", bias_initializer=_small_positive(), name="fuse")(x)
-    density = layers.Rescaling(1 / options.density_scale, dtype="float32", name="density")(x)
+    density = layers.Rescaling(options.heads_a_cell(4), dtype="float32", name="density")(x)
     return keras.Model(image, density, name="mcnn")
 
 

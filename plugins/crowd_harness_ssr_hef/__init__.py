@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
-from harness.head_spacing import Sigma
+from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 BLOCK = 15  # pixels a side of the foreground around a head (section III-A)
 GAMMA = 2.0
@@ -24,7 +23,7 @@ def build(options: ModelOptions) -> Any:
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """The three terms of Eq. 5, weighted."""
     from crowd_harness_ssr_hef import losses, model
-    from harness.targets import count_classes, head_blocks
+    from harness.nn.targets import count_classes, head_blocks
 
     variant = options.variant
     unit = variant.get("unit", UNIT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import layers, ops
 
-from harness.resizing import GridPooling
+from harness.nn.resizing import GridPooling
 
 if TYPE_CHECKING:
     from harness import ModelOptions
@@ -51,7 +51,7 @@ def build(options: ModelOptions) -> keras.Model:
     x = _enhance(fused) if options.variant.get("enhance", True) else fused
     x = _convolve(x, LAST, "output_conv")
     x = layers.Conv2D(1, 1, kernel_initializer="he_normal", name="output")(x)
-    outputs["density"] = layers.Rescaling(1 / options.density_scale, dtype="float32", name="density")(x)
+    outputs["density"] = layers.Rescaling(options.heads_a_cell(8), dtype="float32", name="density")(x)
     return keras.Model(image, outputs, name="ssr_hef")
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from crowd_harness_at_cnn import METHOD_CFCN, METHOD_CSRNET, UNIT
 
-from harness.batch import Batch
 from harness.method import Method, ModelOptions, inference_network
+from harness.nn.batch import Batch
 
 pytestmark = pytest.mark.backend
 METHODS = {method.name: method for method in (METHOD_CFCN, METHOD_CSRNET)}
@@ -169,13 +169,14 @@ def test_the_provider_is_the_variants() -> None:
 
 def test_the_three_stages(tmp_path: Path) -> None:
     """Run for real: the first stage leaves the auxiliary decoders alone, the second everything else, the third nothing."""
-    from harness import training
     from harness.budgets import Budget, capped
-    from harness.datasets.synth import SYNTH
-    from harness.image_store import ImageStore
-    from harness.plugins import load_host
-    from harness.runs import Request, resolve
-    from harness.splits import Split
+    from harness.data.datasets.synth import SYNTH
+    from harness.data.image_store import ImageStore
+    from harness.data.splits import Split
+    from harness.host.plugins import load_host
+    from harness.run import Request
+    from harness.runs.resolve import resolve
+    from harness.training import fit as training
 
     run = resolve(load_host(), Request("at_cfcn", "synth", budget="smoke", recipe="paper"), "test")
     budget = Budget("three", epochs=6, steps=6, crop=32, crops_per_step=1, validations=1, validation_images=1)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from crowd_harness_csrnet import METHOD
 
-from harness import vgg16
 from harness.errors import HarnessError
 from harness.method import ModelOptions
+from harness.nn import vgg16
 
 VGG = (
     (3, 64),

@@ -161,7 +161,7 @@ def test_learned_weights_are_least_at_one_over_the_loss() -> None:
 def test_variants_build_and_have_a_finite_loss(variant: str) -> None:
     from keras import ops
 
-    from harness.batch import Batch
+    from harness.nn.batch import Batch
 
     options = ModelOptions(variant=VARIANTS[variant].options, density_scale=100.0)
     network = METHOD.build(options)

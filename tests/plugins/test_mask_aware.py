@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from crowd_harness_mask_aware import METHOD, METHOD_CSR, VARIANTS
 
-from harness.batch import Batch
 from harness.method import ModelOptions, inference_network
+from harness.nn.batch import Batch
 
 pytestmark = pytest.mark.backend
 
@@ -72,7 +72,7 @@ def make_batch(side: int = 32) -> Batch:
 def test_the_true_mask_is_blocks_cut_at_the_border(stride: int) -> None:
     from keras import ops
 
-    from harness.targets import head_blocks
+    from harness.nn.targets import head_blocks
 
     points = np.ones((1, 4, 4), np.float32)
     points[0, :, :2] = [(0.2, 39.9), (20.5, 20.5), (22.0, 20.0), (50.0, 3.0)]
@@ -171,7 +171,7 @@ def test_the_straight_through_gradient_is_one() -> None:
 
 
 def test_the_paper_switches_from_adam_to_sgd_at_epoch_11() -> None:
-    from harness.training import stage_ends
+    from harness.training.fit import stage_ends
 
     ends = stage_ends(METHOD.recipe.stages, 60)
     assert ends == [11, 20, 40, 60]

@@ -12,9 +12,9 @@ from crowd_harness_mcnn.checkpoint import read
 from scipy.signal import correlate2d
 
 from harness.errors import HarnessError
+from harness.host.plugins import load_host
 from harness.method import ModelOptions
-from harness.plugins import load_host
-from harness.weights import load_network
+from harness.training.weights import load_network
 
 KERNELS = ((9, 7, 7, 7), (7, 5, 5, 5), (5, 3, 3, 3))
 FILTERS = ((16, 32, 16, 8), (20, 40, 20, 10), (24, 48, 24, 12))

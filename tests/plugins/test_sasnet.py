@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from crowd_harness_sasnet import METHOD, VARIANTS
 
-from harness import vgg16
 from harness.method import ModelOptions, inference_network
+from harness.nn import vgg16
 
 pytestmark = pytest.mark.backend
 
@@ -209,7 +209,7 @@ def test_pra_loss_by_hand() -> None:
 def test_variants_build_and_have_a_finite_loss(variant: str) -> None:
     from keras import ops
 
-    from harness.batch import Batch
+    from harness.nn.batch import Batch
 
     options = ModelOptions(variant=VARIANTS[variant].options, density_scale=1000.0)
     network = METHOD.build(options)
@@ -228,7 +228,7 @@ def test_variants_build_and_have_a_finite_loss(variant: str) -> None:
 
 def test_the_network_has_its_own_unit() -> None:
     """Where its last ReLUs speak in densities × 100, as the common recipe asks, they are dead after fifteen steps."""
-    from harness import backend
+    from harness.training import backend
 
     image, found = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32), []
     for density_scale in (1.0, 100.0):
@@ -243,7 +243,7 @@ def test_the_balance_of_the_loss_is_the_papers_under_every_recipe(density_scale:
     """λ = 10 weighs the confidence against densities × 1000, whatever the last layers' own scale."""
     from keras import ops
 
-    from harness.batch import Batch
+    from harness.nn.batch import Batch
 
     generator = np.random.default_rng(0)
     points = np.array([[[8.0, 8.0, 4.0, 1.0], [40.0, 20.0, 4.0, 1.0]]], np.float32)

@@ -10,8 +10,8 @@ import pytest
 from crowd_harness_ssr_hef import METHOD, VARIANTS, losses
 from crowd_harness_ssr_hef import UNIT as METHOD_UNIT
 
-from harness.batch import Batch
 from harness.method import ModelOptions, inference_network
+from harness.nn.batch import Batch
 
 pytestmark = pytest.mark.backend
 

@@ -1,0 +1,125 @@
+"""Reads every file of a benchmark and tells apart what is wrong from what merely differs from what was published."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.benchmark import Benchmark, Sample, Statistics
+from harness.data.regions import points_inside
+from harness.errors import DataError
+from harness.files.annotations import inside
+from harness.files.images import exif_orientation
+
+LISTED = 10  # lines of one kind before "and n more"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found. `rows` are (what, found, published or None); `wrong` stops use, `differs` and `noted` do not."""
+
+    name: str
+    title: str
+    source: str
+    rows: list[tuple[str, Any, Any]]
+    wrong: list[str]
+    differs: list[str]
+    noted: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The check as one JSON object."""
+        return asdict(self)
+
+
+def check(benchmark: Benchmark, folder: Path) -> Check:
+    """Reads every image and annotation of `benchmark` in `folder`."""
+    wrong: list[str] = []
+    outside: list[str] = []
+    repeated: list[str] = []
+    rotated: list[str] = []
+    empty: list[str] = []
+    counts: list[int] = []
+    uncounted = 0
+    points_of: dict[str, np.ndarray] = {}
+    sides: list[tuple[int, int]] = []
+    try:
+        samples = benchmark.index(folder)
+    except DataError as error:
+        return Check(benchmark.name, benchmark.title, "", [], [str(error)], [], [])
+    for sample in samples:
+        try:
+            image = benchmark.read_image(sample, 3)
+            points = benchmark.read_points(sample)
+        except DataError as error:
+            wrong.append(str(error))
+            continue
+        height, width = image.shape[:2]
+        sides.append((height, width))
+        points_of[sample.name] = points
+        counts.append(len(points))
+        stray = points[~inside(points, height, width)]
+        where = sample.annotation or sample.name
+        outside += [f"{where}: point ({x:.1f}, {y:.1f}) outside {width}×{height}" for x, y in stray]
+        if benchmark.read_roi:
+            try:
+                uncounted += len(points) - len(points_inside(points, benchmark.read_roi(sample)))
+            except DataError as error:
+                wrong.append(str(error))
+        duplicates = len(points) - len(np.unique(points, axis=0)) if len(points) else 0
+        if duplicates:
+            repeated.append(f"{where}: {duplicates} repeated points")
+        if not len(points):
+            empty.append(f"{where}: no heads")
+        if sample.image is not None and exif_orientation(sample.image.read_bytes()) != 1:
+            rotated.append(f"{sample.image}: EXIF orientation, applied on reading")
+    rows = _rows(benchmark.statistics, counts, len(samples), len(outside), len(wrong))
+    if benchmark.read_roi:
+        rows.insert(-1, ("points outside the region", uncounted, None))
+    readable = tuple(sample for sample in samples if sample.name in points_of)
+    differs = _differences(benchmark, rows, readable, points_of, sides)
+    noted = [*_some(outside), *_some(repeated), *_some(empty), *_some(rotated)]
+    return Check(benchmark.name, benchmark.title, benchmark.statistics.source, rows, wrong, differs, noted)
+
+
+def _rows(
+    published: Statistics, counts: list[int], images: int, outside: int, unreadable: int
+) -> list[tuple[str, Any, Any]]:
+    total = sum(counts)
+    return [
+        ("images", images, published.images),
+        ("annotations", total, published.annotations),
+        ("largest", max(counts, default=0), published.largest),
+        ("mean", round(total / len(counts), 1) if counts else 0.0, published.mean),
+        ("points outside the frame", outside, None),
+        ("unreadable files", unreadable, None),
+    ]
+
+
+def _differences(
+    benchmark: Benchmark,
+    rows: list[tuple[str, Any, Any]],
+    samples: tuple[Sample, ...],
+    points: dict[str, np.ndarray],
+    sides: list[tuple[int, int]],
+) -> list[str]:
+    lines = []
+    for what, found, expected in rows:
+        tolerance = 0.06 if what == "mean" else 0  # a mean is printed with one digit
+        if expected is not None and abs(found - expected) > tolerance:
+            known = benchmark.statistics.errata.get(what)
+            lines.append(f"{what}: found {found:,}, published {expected:,}" + (f" (known: {known})" if known else ""))
+    if benchmark.departures:
+        lines += benchmark.departures(samples, points)
+    # Cameras give one size, often such a one; photographs of many sizes do not all happen to have it.
+    if len(set(sides)) > 1 and all(height % 32 == 0 and width % 32 == 0 for height, width in sides):
+        lines.append("every image side is a multiple of 32: the images were resized")
+    return lines
+
+
+def _some(lines: list[str]) -> list[str]:
+    if len(lines) <= LISTED:
+        return lines
+    return [*lines[:LISTED], f"… and {len(lines) - LISTED} more like the last"]

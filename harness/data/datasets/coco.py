@@ -1,0 +1,61 @@
+"""COCO annotation files: one JSON for many pictures, read once for as long as it does not change."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.files.annotations import checked_points
+
+KEYS = (b'"images"', b'"annotations"')
+
+
+def is_coco(path: Path) -> bool:
+    """Whether the file is a catalogue of many pictures: an object with `images` and `annotations`."""
+    return _is_coco(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _is_coco(path: Path, changed: int) -> bool:
+    content = path.read_bytes()
+    return content.lstrip()[:1] == b"{" and all(key in content for key in KEYS)
+
+
+def names(path: Path) -> set[str]:
+    """The file names of the pictures that `path` has entries for."""
+    return set(_points(path, path.stat().st_mtime_ns))
+
+
+def points_of(path: Path, name: str) -> np.ndarray:
+    """float64 [N, 2]: for each annotation of the picture called `name` its first key point, or the centre of its box."""
+    return _points(path, path.stat().st_mtime_ns)[name]
+
+
+@lru_cache(maxsize=8)
+def _points(path: Path, changed: int) -> dict[str, np.ndarray]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        files = {image["id"]: Path(image["file_name"]).name for image in content["images"]}
+        rows: dict[str, list[tuple[float, float]]] = {name: [] for name in files.values()}
+        for number, annotation in enumerate(content["annotations"]):
+            rows[files[annotation["image_id"]]].append(_point(path, number, annotation))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a COCO file ({type(error).__name__}: {error})") from None
+    return {name: checked_points(path, points) for name, points in rows.items()}
+
+
+def _point(path: Path, number: int, annotation: dict[str, Any]) -> tuple[float, float]:
+    keys = annotation.get("keypoints")
+    if keys:
+        seen = [keys[at : at + 3] for at in range(0, len(keys), 3) if keys[at + 2] > 0]
+        if seen:
+            return float(seen[0][0]), float(seen[0][1])
+    if "bbox" not in annotation:
+        raise DataError(f"{path}: annotation {number} has neither keypoints nor bbox; expected one of them")
+    left, top, width, height = annotation["bbox"]
+    return left + width / 2, top + height / 2

@@ -1,0 +1,138 @@
+"""One's own data: a folder of pictures with head points beside them.
+
+Pictures lie in the folder itself, or in its `train`, `val`, `test` (or `train_data`, `test_data`), each with or
+without `images/`. The points of `NAME.jpg` are in `NAME.txt`, `NAME.csv`, `NAME.json`, `NAME.npy` or `NAME.mat` (also
+`GT_NAME.mat`) beside it, or in a folder `ground-truth`, `ground_truth`, `gt`, `annotations`, `labels` or `points`
+next to the pictures; or all points of a folder are in one COCO file (`*.json` with `images` and `annotations`): key
+points, or the centres of boxes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from harness.benchmark import Benchmark, Sample
+from harness.data.datasets import coco
+from harness.data.datasets.pairing import natural
+from harness.errors import DataError
+from harness.files.annotations import read_points_file
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+POINTS = (".txt", ".csv", ".json", ".npy", ".mat")
+TRUTH_FOLDERS = ("ground-truth", "ground_truth", "gt", "annotations", "labels", "points")
+SPLIT_FOLDERS = {"train": ("train", "train_data"), "val": ("val", "valid", "validation"), "test": ("test", "test_data")}
+TEST_SHARE = 0.2
+NOT_PICTURES = re.compile(r".*(\.depth|dots)$")
+
+
+@lru_cache(maxsize=16)
+def benchmark_of(folder: Path, taken: frozenset[str]) -> Benchmark:
+    """The benchmark that `folder` (absolute) is; its name is the folder's, unlike those `taken`."""
+    name = re.sub(r"[^a-z0-9]+", "_", folder.name.lower()).strip("_") or "folder"
+    return Benchmark(
+        name=f"{name}_folder" if name in taken else name,
+        title=folder.name,
+        homepage=str(folder),
+        citation="",
+        expected=(str(folder),),
+        index=index,
+        read_points=read_points,
+        protocol={"version": 1, "coordinates": "as annotated", "true_count": "every annotated head"},
+    )
+
+
+def index(folder: Path) -> tuple[Sample, ...]:
+    """Every picture with its points, training first.
+
+    Without a folder for tests a fifth of the pictures, chosen by a hash of their names, is the test set.
+
+    Raises:
+        DataError: no pictures, a picture without points, or points without their picture.
+    """
+    parts = {
+        split: next((folder / name for name in names if (folder / name).is_dir()), None)
+        for split, names in SPLIT_FOLDERS.items()
+    }
+    if parts["train"] is None:
+        found = _pairs(folder)
+        tested = {name for name, _, _ in sorted(found, key=lambda each: _draw(each[0]))[: _tests(len(found))]}
+        samples = [
+            Sample(name, "test" if name in tested else "train", image, truth, {"key": image.name})
+            for name, image, truth in found
+        ]
+        return tuple(sorted(samples, key=lambda sample: sample.split, reverse=True))
+    samples = []
+    for split, part in parts.items():
+        if part is not None:
+            samples += [
+                Sample(f"{split}/{name}", split, image, truth, {"key": image.name})
+                for name, image, truth in _pairs(part)
+            ]
+    if parts["test"] is None:
+        raise DataError(f"{folder}: it has a folder train but none for tests; expected test, or no such folders at all")
+    return tuple(samples)
+
+
+def read_points(sample: Sample) -> np.ndarray:
+    """Head points float64 [N, 2] of one picture."""
+    assert sample.annotation is not None
+    if sample.annotation.suffix == ".json" and coco.is_coco(sample.annotation):
+        return coco.points_of(sample.annotation, sample.groups["key"])
+    return read_points_file(sample.annotation)
+
+
+def _tests(pictures: int) -> int:
+    return max(1, round(TEST_SHARE * pictures))
+
+
+def _draw(name: str) -> bytes:
+    return hashlib.sha256(f"test/{name}".encode()).digest()
+
+
+def _pairs(part: Path) -> list[tuple[str, Path, Path]]:
+    """(name, picture, points) of each picture in `part`, in natural order."""
+    images = part / "images" if (part / "images").is_dir() else part
+    pictures = [
+        path for path in images.iterdir() if path.suffix.lower() in PICTURES and not NOT_PICTURES.match(path.stem)
+    ]
+    if not pictures:
+        raise DataError(f"{images}: no pictures; expected files ending in {', '.join(PICTURES)}")
+    pictures.sort(key=lambda path: natural(path.name))
+    places = [images, *(place / name for place in dict.fromkeys((part, images)) for name in TRUTH_FOLDERS)]
+    files = _by_stem(place for place in places if place.is_dir())
+    catalogue = next((path for place in dict.fromkeys((*places, part)) for path in _catalogues(place)), None)
+    if catalogue is not None:
+        known = coco.names(catalogue)
+        missing = [path for path in pictures if path.name not in known]
+        if missing:
+            raise DataError(f"{catalogue}: no entry for {missing[0].name}; expected every picture in {images}")
+        return [(path.stem, path, catalogue) for path in pictures]
+    return [(path.stem, path, _truth(path, files)) for path in pictures]
+
+
+def _by_stem(places: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for place in places:
+        for path in sorted(place.iterdir()):
+            if path.suffix.lower() in POINTS:
+                found.setdefault(path.stem.removeprefix("GT_"), path)
+    return found
+
+
+def _truth(picture: Path, files: dict[str, Path]) -> Path:
+    if picture.stem not in files:
+        endings = ", ".join(POINTS)
+        raise DataError(
+            f"{picture}: no points; expected {picture.stem} with one of {endings} beside it or in {TRUTH_FOLDERS[0]}"
+        )
+    return files[picture.stem]
+
+
+def _catalogues(place: Path) -> list[Path]:
+    return [path for path in sorted(place.glob("*.json")) if coco.is_coco(path)] if place.is_dir() else []

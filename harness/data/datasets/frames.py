@@ -1,0 +1,36 @@
+"""MATLAB files that annotate all frames of a video: Mall's and UCSD's."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.files.annotations import checked_points, read_mat
+
+HELD = 32  # files; UCSD has ten
+
+
+def locations(path: Path) -> list[np.ndarray]:
+    """The points float64 [N, 2] of every frame in `path`, read once for as long as the file does not change.
+
+    The cell `frame` (or `fgt.frame`) has one struct a frame with `loc`, N×2 or wider.
+
+    Raises:
+        DataError: missing, or not that.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: annotation file is missing")
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=HELD)
+def _read(path: Path, changed: int) -> list[np.ndarray]:
+    content = read_mat(path)
+    try:
+        frames = content["frame"] if "frame" in content else content["fgt"]["frame"][0, 0]
+        return [checked_points(path, frame["loc"][0, 0]) for frame in frames.ravel()]
+    except (IndexError, KeyError, ValueError, TypeError):
+        raise DataError(f"{path}: expected 'frame' or 'fgt.frame', structs with the field 'loc'") from None

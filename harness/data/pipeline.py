@@ -1,0 +1,128 @@
+"""Samples → batches of uint8 crops and padded head points, made in the background, in an order fixed by the seed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.benchmark import Benchmark, Sample
+from harness.data.crops import crop_size, make_crop
+from harness.data.image_store import ImageStore
+from harness.label_map import LabelMap
+from harness.method import Recipe
+
+SMALLEST_PADDING = 16  # rows; padding to powers of two from here keeps the number of compiled shapes small
+AHEAD = 8  # batches prepared while a step runs
+WORKERS = 2
+
+
+@dataclass
+class Waiting:
+    """How long training waited for its next batch, in seconds."""
+
+    seconds: float = 0.0
+
+
+class Crops(NamedTuple):
+    """One step's input: images uint8 [B, h, w, C], points float32 [B, P, 4] (x, y, sigma, valid), maps float32 [B, h, w, 1]."""
+
+    images: np.ndarray
+    points: np.ndarray
+    maps: Mapping[str, np.ndarray]
+
+
+@dataclass
+class Pipeline:
+    """The training batches of one run.
+
+    Every crop is drawn from a generator seeded by (seed, epoch, position), so batches do not depend on threads, and an
+    epoch can be made again after a restart.
+    """
+
+    benchmark: Benchmark
+    samples: tuple[Sample, ...]
+    store: ImageStore
+    recipe: Recipe
+    multiple: int
+    seed: int
+    label_maps: Mapping[str, LabelMap] = field(default_factory=dict)
+    _heads: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def epoch(self, number: int, steps: int, waiting: Waiting | None = None) -> Iterator[Crops]:
+        """`steps` batches."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
+        per_step = self.recipe.images_per_step
+        waiting = waiting or Waiting()
+        pending: deque = deque()
+        submitted = 0
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="crops") as pool:
+            try:
+                for step in range(steps):
+                    while submitted < min(steps, step + AHEAD):
+                        first = submitted * per_step
+                        rows = [int(order[place % len(order)]) for place in range(first, first + per_step)]
+                        pending.append(pool.submit(self._batch, number, submitted, rows))
+                        submitted += 1
+                    started = time.perf_counter()
+                    batch = pending.popleft().result()
+                    waiting.seconds += time.perf_counter() - started
+                    yield batch
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def heads(self, sample: Sample) -> np.ndarray:
+        """float32 [N, 3]: x, y, sigma of every annotated head of `sample`."""
+        if sample.name not in self._heads:
+            points = self.benchmark.read_points(sample)
+            sigma = self._sigma(sample, points)
+            self._heads[sample.name] = np.column_stack([points, sigma]).astype(np.float32)
+        return self._heads[sample.name]
+
+    def _sigma(self, sample: Sample, points: np.ndarray) -> np.ndarray:
+        """float32 [N] in pixels: the recipe's rule, or the benchmark's own in metres."""
+        if not self.benchmark.sigma_metres or self.benchmark.read_perspective is None:
+            return self.recipe.sigma.of(points)
+        perspective = self.benchmark.read_perspective(sample)
+        rows = np.clip(points[:, 1].astype(int), 0, perspective.shape[0] - 1)
+        columns = np.clip(points[:, 0].astype(int), 0, perspective.shape[1] - 1)
+        return (self.benchmark.sigma_metres * perspective[rows, columns]).astype(np.float32)
+
+    def _batch(self, epoch: int, step: int, rows: list[int]) -> Crops:
+        crops = []
+        for position, row in enumerate(rows):
+            sample = self.samples[row]
+            image = self.store.get(sample)
+            heads, shape = self.heads(sample), image.shape[:2]
+            maps = {
+                name: label.read(self.benchmark, sample, heads[:, :2], shape) for name, label in self.label_maps.items()
+            }
+            size = crop_size(
+                self.recipe, shape, self.multiple, np.random.default_rng([self.seed, epoch, step, position])
+            )
+            for number in range(self.recipe.crops_per_image):
+                generator = np.random.default_rng([self.seed, epoch, step, position, number])
+                crops.append(make_crop(image, heads, size, self.recipe, generator, maps))
+        return Crops(
+            np.stack([crop.image for crop in crops]),
+            padded([crop.heads for crop in crops]),
+            {name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in self.label_maps},
+        )
+
+
+def padded(heads: list[np.ndarray]) -> np.ndarray:
+    """Heads [N_b, 3] of each crop → float32 [B, P, 4] with P a power of two; the last column is 1 where a row is a head."""
+    most = max(len(rows) for rows in heads)
+    length = max(SMALLEST_PADDING, 1 << max(0, most - 1).bit_length())
+    points = np.zeros((len(heads), length, 4), np.float32)
+    points[:, :, 2] = 1.0  # a padding row is a valid Gaussian of weight 0
+    for row, inside in enumerate(heads):
+        points[row, : len(inside), :3] = inside
+        points[row, : len(inside), 3] = 1.0
+    return points

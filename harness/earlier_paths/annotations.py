@@ -1,0 +1,3 @@
+"""Now `harness.files.annotations`."""
+
+from harness.files.annotations import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Now `harness.training.backend`."""
+
+from harness.training.backend import *  # noqa: F403

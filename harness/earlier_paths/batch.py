@@ -1,0 +1,3 @@
+"""Now `harness.nn.batch`."""
+
+from harness.nn.batch import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Now `harness.reporting.conflicts`."""
+
+from harness.reporting.conflicts import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Now `harness.nn.density`."""
+
+from harness.nn.density import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Now `harness.data.depth`."""
+
+from harness.data.depth import *  # noqa: F403

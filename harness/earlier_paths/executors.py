@@ -1,0 +1,3 @@
+"""Now `harness.runs.executors`."""
+
+from harness.runs.executors import *  # noqa: F403

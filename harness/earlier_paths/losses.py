@@ -1,0 +1,3 @@
+"""Now `harness.nn.losses`."""
+
+from harness.nn.losses import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Now `harness.training.prediction`."""
+
+from harness.training.prediction import *  # noqa: F403

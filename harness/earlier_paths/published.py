@@ -1,0 +1,3 @@
+"""Now `harness.reporting.published`."""
+
+from harness.reporting.published import *  # noqa: F403

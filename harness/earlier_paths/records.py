@@ -1,0 +1,3 @@
+"""Now `harness.runs.records`."""
+
+from harness.runs.records import *  # noqa: F403

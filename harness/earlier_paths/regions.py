@@ -1,0 +1,3 @@
+"""Now `harness.data.regions`."""
+
+from harness.data.regions import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Now `harness.nn.resizing`."""
+
+from harness.nn.resizing import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Now `harness.runs.runtime_records`."""
+
+from harness.runs.runtime_records import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Now `harness.nn.targets`."""
+
+from harness.nn.targets import *  # noqa: F403

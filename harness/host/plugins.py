@@ -1,0 +1,205 @@
+"""Finding plugins, loading them one by one, and asking each what it adds.
+
+A plugin that fails to import, names an unknown hook, raises or returns nonsense is reported on its `Plugin` and the rest
+go on. (Plain pluggy aborts the whole hook call at the first exception, and is silent about a misspelt hook.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from harness import hookspecs
+from harness.benchmark import Benchmark
+from harness.errors import HarnessError, unknown_name
+from harness.method import Method
+from harness.metrics import Metric
+
+GROUP = "crowd_harness"
+_HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("harness_"))
+
+
+@dataclass
+class Plugin:
+    """One plugin: where it comes from, what it adds, what is wrong with it."""
+
+    name: str
+    distribution: str
+    version: str
+    adds: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    module: Any = None
+
+    @property
+    def origin(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+@dataclass
+class Host:
+    """Every loaded plugin, and the names they brought."""
+
+    plugins: list[Plugin]
+    methods: dict[str, Method]
+    benchmarks: dict[str, Benchmark]
+    metrics: dict[str, Metric]
+    method_plugin: dict[str, Plugin]
+    clashes: list[str]
+
+    def method(self, name: str) -> Method:
+        """The method called `name`, or `HarnessError` with the nearest known name."""
+        self._refuse_clash(name)
+        if name not in self.methods:
+            raise unknown_name("method", name, self.methods)
+        return self.methods[name]
+
+    def benchmark(self, name: str) -> Benchmark:
+        """The benchmark called `name`, or the folder of one's own data; `HarnessError` with the nearest known name."""
+        self._refuse_clash(name)
+        if name in self.benchmarks:
+            return self.benchmarks[name]
+        folder = Path(name)
+        if folder.is_dir():
+            from harness.data.datasets.folder import benchmark_of
+
+            return benchmark_of(folder.resolve(), frozenset(self.benchmarks))
+        if "/" in name:
+            raise HarnessError(f"dataset {name}: no such folder")
+        raise unknown_name("dataset", name, self.benchmarks)
+
+    def call(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
+        """(plugin, result) for each plugin that implements `hook`; one that raises is reported and passed over."""
+        for plugin in self.plugins:
+            function = getattr(plugin.module, hook, None) if plugin.module else None
+            if function is None:
+                continue
+            try:
+                wanted = inspect.signature(function).parameters
+                yield plugin, function(**{key: arguments[key] for key in wanted})
+            except HarnessError:
+                raise
+            except Exception as error:
+                plugin.errors.append(f"{hook} raised {type(error).__name__}: {error}")
+
+    def _refuse_clash(self, name: str) -> None:
+        clash = next((clash for clash in self.clashes if f"{name!r}" in clash), None)
+        if clash:
+            raise HarnessError(clash)
+
+
+def load_host(files: Iterable[Path] = ()) -> Host:
+    """The host with the built-in benchmarks, every installed plugin of entry-point group `crowd_harness`, and `files`."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    plugins = [_load(manager, plugin, loader) for plugin, loader in _found(files)]
+    host = Host(plugins, {}, {}, {}, {}, [])
+    _collect(host, "harness_methods", Method, host.methods, "method")
+    _collect(host, "harness_benchmarks", Benchmark, host.benchmarks, "dataset")
+    _collect(host, "harness_metrics", Metric, host.metrics, "metric")
+    return host
+
+
+def _found(files: Iterable[Path]) -> Iterator[tuple[Plugin, Any]]:
+    from harness import __version__
+
+    yield Plugin("builtin", "crowd-harness", __version__), _builtin
+    for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
+        distribution = entry.dist.name if entry.dist else "unknown"
+        version = entry.dist.version if entry.dist else "unknown"
+        yield Plugin(entry.name, distribution, version), entry.load
+    for file in files:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else "missing"
+        # By its name and content, not its place: they are part of a run's identity.
+        yield Plugin(file.stem, file.name, digest), lambda file=file: _load_file(file)
+
+
+def _builtin() -> ModuleType:
+    from harness.host import builtin
+
+    return builtin
+
+
+def _load_file(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise HarnessError(f"{file}: no such plugin file")
+    spec = importlib.util.spec_from_file_location(f"crowd_harness_file_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise HarnessError(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load(manager: pluggy.PluginManager, plugin: Plugin, loader: Any) -> Plugin:
+    try:
+        module = loader()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        plugin.errors.append(f"failed to import: {type(error).__name__}: {error}")
+        return plugin
+    plugin.errors += _unknown_hooks(manager, module)
+    try:
+        manager.register(module, plugin.name)
+    except Exception as error:
+        plugin.errors.append(f"{error}")
+        return plugin
+    plugin.module = _Implementations(manager, module)
+    return plugin
+
+
+class _Implementations:
+    """The known hook functions of one plugin module, as attributes."""
+
+    def __init__(self, manager: pluggy.PluginManager, module: Any) -> None:
+        for name in _HOOKS:
+            function = getattr(module, name, None)
+            if function is not None and manager.parse_hookimpl_opts(module, name) is not None:
+                setattr(self, name, function)
+
+
+def _unknown_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
+    """One message for each function that is marked as, or named like, a hook and is none."""
+    messages = []
+    for name in dir(module):
+        marked = callable(getattr(module, name, None)) and manager.parse_hookimpl_opts(module, name) is not None
+        if name in _HOOKS and not marked:
+            messages.append(f"{name} is not marked with @harness.hookimpl, so it is never called")
+        elif name not in _HOOKS and (marked or name.startswith("harness_")):
+            near = difflib.get_close_matches(name, _HOOKS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            messages.append(f"unknown hook {name!r}{hint} Known: {', '.join(_HOOKS)}.")
+    return messages
+
+
+def _collect(host: Host, hook: str, kind: type[Any], into: dict[str, Any], noun: str) -> None:
+    owners: dict[str, Plugin] = {}
+    for plugin, result in host.call(hook):
+        if not isinstance(result, list | tuple):
+            plugin.errors.append(f"{hook} returned {type(result).__name__}; expected a list of {kind.__name__}")
+            continue
+        for value in result:
+            if not isinstance(value, kind):
+                plugin.errors.append(f"{hook} returned an item of {type(value).__name__}; expected {kind.__name__}")
+                continue
+            name = value.name
+            if name in owners:
+                clash = f"two plugins bring a {noun} named {name!r}: {owners[name].origin} and {plugin.origin}. Uninstall one."
+                plugin.errors.append(clash)
+                host.clashes.append(clash)
+                continue
+            owners[name] = plugin
+            into[name] = value
+            plugin.adds.append(f"{noun} {name}")
+            if kind is Method:
+                host.method_plugin[name] = plugin

@@ -1,0 +1,66 @@
+"""What a run is: the values `Request` and `Run`, everything that determines a result, and the id that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.benchmark import Benchmark
+from harness.budgets import Budget
+from harness.method import Method, ModelOptions, Recipe
+
+SELECTIONS = ("validation", "test-oracle")
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks of one cell: names and flags, nothing resolved. It travels to the cell's process as JSON."""
+
+    method: str
+    dataset: str
+    variant: str = ""
+    fold: int = 0
+    seed: int = 0
+    budget: str = "quick"
+    recipe: str = "common"
+    select: str = "validation"
+    precision: str = "float32"
+    pretrained: str = "default"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One resolved cell. `identity` is what its id is a hash of; the environment it runs in is not part of it."""
+
+    request: Request
+    method: Method
+    benchmark: Benchmark
+    recipe: Recipe
+    budget: Budget
+    options: ModelOptions
+    identity: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits."""
+        return identity_hash(self.identity)
+
+    @property
+    def name(self) -> str:
+        """The run's folder: readable, and unique through its id."""
+        request = self.request
+        method = request.method + (f"[{request.variant}]" if request.variant else "")
+        fold = f"-fold{request.fold}" if self.benchmark.folds else ""
+        return (
+            f"{self.benchmark.name}-{method}-{request.recipe}-{request.budget}-seed{request.seed}{fold}-{self.id[:8]}"
+        )
+
+
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of the canonical JSON of `identity`."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,152 @@
+"""Runs a cell in a process of its own and makes a record of whatever becomes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from harness.errors import HarnessError
+from harness.runs import records
+from harness.runs.cell import CellRequest, to_json
+from harness.runs.executors import Job
+from harness.runs.records import Record
+
+LOG = "log.txt"
+LOCK = ".lock"
+REQUEST = "request.json"
+LAST_LINES = 8
+GRACE_SECONDS = 5.0
+
+
+def run_job(
+    job: Job,
+    watch: Callable[[dict[str, Any]], None] = lambda event: None,
+    environment: Mapping[str, str] | None = None,
+    lock_seconds: float = 0.0,
+    started: Callable[[subprocess.Popen], None] = lambda process: None,
+) -> Record:
+    """Runs `job` to its end and returns its record, which is on disk by then.
+
+    Args:
+        watch: called with each event of the cell.
+        environment: variables for the cell's process, beside this one's.
+        lock_seconds: how long to wait for another process that runs the same cell.
+        started: called with the cell's process.
+
+    Raises:
+        HarnessError: the run's folder cannot be written.
+        KeyboardInterrupt: after the cell's process was stopped; its state stays for the next time.
+    """
+    folder = Path(job.folder)
+    spec = CellRequest(job.request, job.folder, job.data_root, job.plugin_files, job.memory, job.draft["id"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=lock_seconds)
+        lock.acquire()
+        (folder / records.FILE).unlink(missing_ok=True)
+        (folder / REQUEST).write_text(to_json(spec), encoding="utf-8")
+        log = (folder / LOG).open("ab")
+    except Timeout:
+        raise HarnessError(
+            f"{folder}: another bench is running this cell; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise HarnessError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
+    with lock, log:
+        start = log.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.runs.cell", str(folder / REQUEST)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches the bench alone, which then stops the cell
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+        )
+        started(process)
+        timed_out = _follow(process, job.timeout, watch)
+    return _outcome(job, folder, process.returncode, timed_out, _tail(folder / LOG, start))
+
+
+def _follow(process: subprocess.Popen, timeout: float | None, watch: Callable[[dict[str, Any]], None]) -> bool:
+    """Passes events on until the process ends; returns whether it was stopped for its time."""
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        stop(process)
+
+    timer = threading.Timer(timeout, expire) if timeout else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                watch(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        process.wait()
+    except BaseException:
+        stop(process)
+        raise
+    finally:
+        if timer:
+            timer.cancel()
+        process.stdout.close()  # type: ignore[union-attr]
+    return expired.is_set()
+
+
+def stop(process: subprocess.Popen) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(GRACE_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
+
+
+def _tail(path: Path, start: int) -> str:
+    """The last lines that this attempt wrote to its log."""
+    with path.open("rb") as file:
+        file.seek(start)
+        text = file.read().decode("utf-8", "replace")
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(lines[-LAST_LINES:])
+
+
+def _outcome(job: Job, folder: Path, code: int, timed_out: bool, tail: str) -> Record:
+    """The record the cell wrote, or one that says how its process ended."""
+    path = folder / records.FILE
+    if code == 0 and path.is_file():
+        return records.read(path)
+    if timed_out:
+        status, how = "timeout", "stopped: the time given by --timeout was over"
+    elif code == -signal.SIGKILL:
+        # Nothing but the kernel's out-of-memory killer sends this signal unasked; its log line is not ours to read.
+        status, how = "oom", "killed by signal SIGKILL, which usually means that memory ran out"
+    elif code < 0:
+        status, how = "failed", f"crashed: signal {signal.Signals(-code).name}"
+    elif code == 0:
+        status, how = "failed", "ended without a record"
+    else:
+        status, how = "failed", f"exit status {code}"
+    record = job.failed(status, f"{how}\n{tail}".strip())
+    try:
+        records.write(folder, record)
+    except OSError as error:
+        raise HarnessError(f"{folder}: the record cannot be written ({error.strerror or error})") from None
+    return record

@@ -1,0 +1,76 @@
+"""Cells on this machine: one after another, or several at once, each with a GPU of its own where there are GPUs."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from harness.runs.executors import Job, Settings
+from harness.runs.executors.cell_process import run_job, stop
+from harness.runs.records import Record
+
+
+def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]:
+    """Runs `jobs`; see `harness.runs.executors.Executor`."""
+    if settings.jobs == 1:
+        yield from _one_by_one(jobs, settings)
+    else:
+        yield from _at_once(jobs, settings.jobs)
+
+
+def _one_by_one(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]:
+    for number, job in enumerate(jobs, 1):
+        if settings.watch is None:
+            yield job, run_job(job)
+            continue
+        with settings.watch(number, job.name) as sink:
+            record = run_job(job, sink)
+        yield job, record
+
+
+def _at_once(jobs: Sequence[Job], most: int) -> Iterator[tuple[Job, Record]]:
+    places: queue.Queue[dict[str, str]] = queue.Queue()
+    for place in environments(most, gpus()):
+        places.put(place)
+    running: set[subprocess.Popen] = set()
+
+    def work(job: Job) -> Record:
+        place = places.get()
+        try:
+            return run_job(job, environment=place, started=running.add)
+        finally:
+            places.put(place)
+
+    with ThreadPoolExecutor(most) as pool:
+        futures = {pool.submit(work, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                stop(process)
+            raise
+
+
+def environments(most: int, devices: Sequence[str]) -> list[dict[str, str]]:
+    """What each of `most` cells at once is told: its own GPU in turn, or its share of the processor's threads."""
+    if devices:
+        return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} for number in range(most)]
+    threads = str(max(1, (os.cpu_count() or 1) // most))
+    return [{"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads} for _ in range(most)]
+
+
+def gpus() -> list[str]:
+    """The GPUs of this machine as CUDA names them; none where there is no NVIDIA driver."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name for name in chosen.split(",") if name.strip() and name.strip() != "-1"]
+    if not shutil.which("nvidia-smi"):
+        return []
+    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return [str(number) for number, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]

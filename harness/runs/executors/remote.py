@@ -1,0 +1,52 @@
+"""One job in a process that an engine started somewhere, perhaps on another machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.runs import records
+from harness.runs.executors import Job
+from harness.runs.records import Record
+
+LOCK_SECONDS = 60.0  # a lost worker's cell ends itself soon after; then its lock is free
+
+
+def run_here(job: dict[str, Any]) -> str:
+    """Runs the job with these fields here and returns its record as JSON.
+
+    A job that was begun before, here or elsewhere on the same file system, continues; one that is done is only read.
+
+    Raises:
+        HarnessError: the data or the plugins here are not those of the bench.
+    """
+    from harness.runs.executors.cell_process import run_job
+
+    asked = Job(**job)
+    done = Path(asked.folder) / records.FILE
+    if done.is_file():
+        record = records.read(done)
+        if record.id == asked.draft["id"] and record.status == "ok":
+            return record.model_dump_json()
+    return run_job(asked, lock_seconds=LOCK_SECONDS).model_dump_json()
+
+
+def received(job: Job, answer: str) -> Record:
+    """The record in `answer`, written to the job's folder where that machine's file system is not this one's."""
+    record = Record.model_validate_json(answer)
+    folder = folder_of(job)
+    if not (folder / records.FILE).is_file():
+        records.write(folder, record)
+    return record
+
+
+def folder_of(job: Job) -> Path:
+    """The job's folder, made if it is not there."""
+    folder = Path(job.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def as_json(job: Job) -> dict[str, Any]:
+    return asdict(job)

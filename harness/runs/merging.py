@@ -1,0 +1,64 @@
+"""Joining records of several machines."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.runs import examples, records, runtime_records
+from harness.runs.records import Record
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did: names of records that were added, and one line for each conflict."""
+
+    added: tuple[str, ...]
+    conflicts: tuple[str, ...]
+
+
+def merge(sources: Sequence[Path], into: Path) -> Merged:
+    """Copies each record of `sources` that `into` lacks, with its pictures.
+
+    An ok record takes the place of a failed one of the same run. Two ok records of one run with other counts are a
+    conflict: the one in `into` stays. A record that does not validate is a conflict too, and stays where it is.
+    """
+    there = {record.id: record for record in records.read_all([into] if into.is_dir() else [])[0]}
+    added, conflicts = [], []
+    for source in sources:
+        found, unreadable = records.read_all([source])
+        conflicts += [f"{item.path}: {item.reason}" for item in unreadable]
+        for record in found:
+            mine = there.get(record.id)
+            if mine is not None and (mine.status == "ok" or record.status != "ok"):
+                if difference := differs(mine, record):
+                    conflicts.append(f"{record.name}: {source} and {into} disagree: {difference}; that of {into} stays")
+                continue
+            folder = into / record.name
+            folder.mkdir(parents=True, exist_ok=True)
+            records.write(folder, record)
+            pictures = source / record.name / examples.FOLDER
+            if pictures.is_dir():
+                shutil.copytree(pictures, folder / examples.FOLDER, dirs_exist_ok=True)
+            there[record.id] = record
+            added.append(record.name)
+        for runtime in runtime_records.read_all([source])[0]:
+            runtime_records.write(into / runtime_records.FOLDER, runtime)
+    return Merged(tuple(added), tuple(conflicts))
+
+
+def differs(mine: Record, other: Record) -> str:
+    """How two records of one run disagree in what they found, or ""."""
+    if mine.status != other.status:
+        return "" if other.status != "ok" else f"status {mine.status} and {other.status}"
+    if mine.results is None or other.results is None:
+        return ""
+    pairs = zip(mine.results.per_image, other.results.per_image, strict=False)
+    if len(mine.results.per_image) != len(other.results.per_image) or any(
+        (a.image, a.true) != (b.image, b.true) or abs(a.predicted - b.predicted) > 1e-3 * max(1.0, a.predicted)
+        for a, b in pairs
+    ):
+        return f"MAE {mine.results.mae:.2f} and {other.results.mae:.2f}"
+    return ""

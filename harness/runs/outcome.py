@@ -1,0 +1,120 @@
+"""What an ok run adds to its record."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from harness.benchmark import Sample
+from harness.data.splits import Split
+from harness.host.plugins import Host
+from harness.method import Method, inference_network
+from harness.run import Run
+from harness.training import backend
+from harness.training.evaluation import OWN_GROUPS, ImageResult, summary
+from harness.training.fit import Trained
+from harness.training.state import Progress
+
+
+def finished(
+    host: Host, run: Run, split: Split, points: dict[str, np.ndarray], trained: Trained, results: list[ImageResult]
+) -> dict[str, Any]:
+    """The fields of a `harness.runs.records.Record` that only an ok run has.
+
+    Args:
+        points: head points of every sample of the benchmark, by name.
+        results: those of the test images.
+    """
+    extra, complaints = _extra_metrics(host, results)
+    return {
+        "status": "ok",
+        "message": "\n".join(complaints),
+        "environment": backend.environment(),
+        "data": _data(run, split, points, len(results)),
+        "model": model_size(run.method, trained.network),
+        "training": _training(trained.progress),
+        "results": {**_scores(results), "extra": extra, "per_image": [_image(result) for result in results]},
+    }
+
+
+def _data(run: Run, split: Split, points: dict[str, np.ndarray], tested: int) -> dict[str, Any]:
+    samples: tuple[Sample, ...] = (*split.train, *split.val, *split.test)
+    departures = run.benchmark.departures
+    return {
+        "fingerprint": run.identity["data"],
+        "departures": list(departures(samples, points)) if departures else [],
+        "train_images": len(split.train),
+        "validation_images": len(split.val),
+        "test_images": tested,
+        "test_images_available": len(split.test),
+        "train_mean": float(np.mean([len(points[sample.name]) for sample in (*split.train, *split.val)])),
+        "validation_names": [sample.name for sample in split.val],
+    }
+
+
+def model_size(method: Method, network: Any) -> dict[str, Any]:
+    """Trainable parameters of the whole network and of the part that predicts, and its megabytes as float32."""
+
+    def count(model: Any) -> int:
+        return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+    for layer in network.layers:  # the last stage may have frozen some
+        layer.trainable = True
+    inference = inference_network(network)
+    megabytes = 4 * sum(math.prod(variable.shape) for variable in inference.weights) / 1e6
+    return {
+        "parameters": count(network),
+        "inference_parameters": count(inference),
+        "inference_megabytes": round(megabytes, 3),
+        "stride": method.stride,
+    }
+
+
+def _training(progress: Progress) -> dict[str, Any]:
+    return {
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 3),
+        "wait_share": progress.waited / progress.seconds if progress.seconds else 0.0,
+        "best_epoch": progress.best_epoch,
+        "best_val_mae": progress.best,
+        "history": progress.history,
+    }
+
+
+def _scores(results: list[ImageResult]) -> dict[str, Any]:
+    scores = summary(results)
+    return {**scores, "nae": _number(scores["nae"])}
+
+
+def _extra_metrics(host: Host, results: list[ImageResult]) -> tuple[dict[str, float | None], list[str]]:
+    """Plugins' metrics by name. One that raises costs its own number, not the run that was just trained."""
+    true, predicted = (np.array([getattr(result, key) for result in results]) for key in ("true", "predicted"))
+    values: dict[str, float | None] = {}
+    complaints = []
+    for name, metric in sorted(host.metrics.items()):
+        try:
+            values[name] = _number(metric.of(true, predicted))
+        except Exception as error:
+            values[name] = None
+            complaints.append(f"metric {name} raised {type(error).__name__}: {error}")
+    return values, complaints
+
+
+def _image(result: ImageResult) -> dict[str, Any]:
+    return {
+        "image": result.image,
+        "true": result.true,
+        "predicted": result.predicted,
+        "true_grid": [float(value) for value in result.true_grid.ravel()],
+        "predicted_grid": [round(float(value), 4) for value in result.predicted_grid.ravel()],
+        "seconds": round(result.seconds, 4),
+        "groups": {key: value for key, value in result.groups.items() if key not in OWN_GROUPS},
+    }
+
+
+def _number(value: float) -> float | None:
+    """`value`, or None where it is no number: records hold no NaN."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,107 @@
+"""A method's network as a Keras model that can be trained on points: targets are rendered inside its compiled step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from harness.method import Method, ModelOptions, Stage, named_outputs
+from harness.nn.batch import Batch
+
+
+class PointTrainer(keras.Model):
+    """Trains `network` with the loss of `method`.
+
+    `train(images uint8 [B, h, w, C], points float32 [B, P, 4], maps)` on any backend; the loss is computed in `compute_loss`,
+    which Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
+    """
+
+    def __init__(self, network: keras.Model, method: Method, options: ModelOptions) -> None:
+        super().__init__(name="point_trainer")
+        self._taught = isinstance(network.input, dict)
+        self.network = network
+        self._method = method
+        self._options = options
+        self._weights_of_terms: Mapping[str, float] = {}
+
+    def start(self, stage: Stage, jit_compile: bool | str) -> None:
+        """Compiles for `stage`: its optimiser, its loss weights, the layers it trains."""
+        for layer in self.network.layers:
+            layer.trainable = not stage.trains or any(matches(layer.name, name) for name in stage.trains)
+        optimizer = keras.optimizers.get(
+            {
+                "class_name": stage.optimizer,
+                "config": {"learning_rate": stage.learning_rate, **stage.options},
+            }
+        )
+        self._weights_of_terms = dict(stage.loss_weights)
+        self.compile(optimizer=optimizer, jit_compile=jit_compile)
+        optimizer.build(self.trainable_variables)
+        # A recompiled model keeps the step that was traced for the last stage unless it is made again.
+        self.train_function = None
+
+    def train(self, images: Any, points: Any, maps: Mapping[str, Any] | None = None) -> float:
+        """One step; returns its loss before the step. `maps`: the method's label maps, float32 [B, h, w, 1] by name."""
+        return float(self.train_on_batch({"image": images, "points": points, **_prefixed(maps or {})}))
+
+    def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
+        image = ops.cast(inputs["image"], "float32")
+        if not self._taught:
+            return self.network(image, training=training)
+        taught = self._method.taught(_batch(inputs), self._options)
+        return self.network({"image": image, **taught}, training=training)
+
+    def build(self, _input_shape: Any = None) -> None:
+        self.built = True
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        terms = self._method.loss(_batch(x), named_outputs(y_pred), self._options)
+        total = ops.convert_to_tensor(0.0, "float32")
+        for name, term in terms.items():
+            total = total + self._weights_of_terms.get(name, 1.0) * ops.cast(term, "float32")
+        for penalty in self.losses:
+            total = total + ops.cast(penalty, "float32")
+        return total
+
+
+MAP = "map:"
+
+
+def _prefixed(maps: Mapping[str, Any]) -> dict[str, Any]:
+    return {MAP + name: values for name, values in maps.items()}
+
+
+def _batch(inputs: Mapping[str, Any]) -> Batch:
+    maps = {name.removeprefix(MAP): values for name, values in inputs.items() if name.startswith(MAP)}
+    return Batch(inputs["image"], inputs["points"], maps)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a layer called `name` is meant by `pattern`: its name, or a prefix of it that ends in "*"."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def learning_rate(stage: Stage, step: int, steps: int, epoch: int) -> float:
+    """The rate of `stage` at its `step` of `steps`, in its `epoch` (all counted from 0 at the stage's start)."""
+    import math
+
+    rate = stage.learning_rate
+    if stage.decay == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+    elif stage.decay == "step":
+        rate *= stage.decay_factor ** (epoch // stage.decay_epochs)
+    elif stage.decay != "constant":
+        raise ValueError(f"decay: expected constant, cosine or step, found {stage.decay!r}")
+    if step < stage.warmup_steps:
+        rate *= (step + 1) / stage.warmup_steps
+    return rate

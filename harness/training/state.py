@@ -1,0 +1,73 @@
+"""The state of a run after each epoch, on disk in one atomic file, so that a killed run continues."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.files.atomic import replacing
+
+STATE = "state.npz"
+
+
+@dataclass
+class Progress:
+    """Where a run stands, besides its weights.
+
+    `best` is the lowest validation MAE so far, `stale` the validations since it.
+    """
+
+    epoch: int = 0
+    stage: int = 0
+    step: int = 0
+    best: float = float("inf")
+    best_epoch: int = 0
+    stale: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(path: Path, progress: Progress, trainer: Any) -> None:
+    """Writes progress, the network's and the optimiser's variables to `path` (`.npz`), all or nothing."""
+    arrays = {f"v{number}": np.asarray(value) for number, value in enumerate(_values(trainer))}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)  # type: ignore[arg-type]
+
+
+def read_progress(path: Path) -> Progress | None:
+    """The progress in `path`, or None if there is no such file; raises `HarnessError` if it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file) as content:
+            return Progress(**json.loads(str(content["progress"])))
+    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
+        raise HarnessError(
+            f"{path}: damaged state of a run ({error}). Delete the file to train from the start."
+        ) from None
+
+
+def restore(path: Path, trainer: Any) -> None:
+    """Sets the network's and the optimiser's variables from `path`; the trainer must be compiled for the same stage."""
+    variables = _variables(trainer)
+    with np.load(path) as content:
+        for number, variable in enumerate(variables):
+            variable.assign(content[f"v{number}"])
+
+
+def _variables(trainer: Any) -> list[Any]:
+    """Weights, seed generators (dropout) and the optimiser's slots, in a fixed order."""
+    return [*trainer.network.variables, *trainer.optimizer.variables]
+
+
+def _values(trainer: Any) -> list[Any]:
+    import keras
+
+    return [keras.ops.convert_to_numpy(variable.value) for variable in _variables(trainer)]

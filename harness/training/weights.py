@@ -1,0 +1,96 @@
+"""Weight files: our own, which say whose they are, and foreign ones through the plugins' hook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.files.atomic import replacing
+from harness.host.plugins import Host
+from harness.method import Method, ModelOptions
+
+_ATTRIBUTE = "crowd_harness"
+_UNIT = "heads a pixel"  # what options.density_scale is of; files without it were written when it was of heads a cell
+
+
+def save(network: Any, path: Path, method: str, options: ModelOptions) -> None:
+    """Writes native Keras weights to `path` (…`.weights.h5`) in one step, with the method and options they belong to."""
+    import h5py
+
+    with replacing(path) as temporary:
+        network.save_weights(temporary)
+        with h5py.File(temporary, "a") as file:
+            file.attrs[_ATTRIBUTE] = json.dumps({"method": method, "options": asdict(options), "unit": _UNIT})
+
+
+def load_network(host: Host, method: Method, path: Path) -> Any:
+    """The network of `method` with the weights in `path`: native, or a foreign file that a plugin can read.
+
+    Raises:
+        HarnessError: no such file, weights of another method, or of another shape.
+    """
+    import h5py
+
+    if not path.is_file():
+        raise HarnessError(f"{path}: no such weights file")
+    foreign = _foreign(host, method, path)
+    if foreign is not None:
+        network = method.build(_authors_options(method))
+        _set_by_layer(network, foreign, path, method)
+        return network
+    if not h5py.is_hdf5(path):
+        raise HarnessError(
+            f"{path}: neither native Keras weights (.weights.h5) nor a file that a plugin reads for {method.name}"
+        )
+    with h5py.File(path) as file:
+        note = json.loads(file.attrs[_ATTRIBUTE]) if _ATTRIBUTE in file.attrs else None
+    if note and note["method"] != method.name:
+        raise HarnessError(
+            f"{path}: weights of method {note['method']!r}; expected {method.name!r}. Try --method {note['method']}."
+        )
+    options = replace(ModelOptions(**note["options"]), pretrained="none") if note else _authors_options(method)
+    if note and note.get("unit") != _UNIT:
+        options = replace(options, density_scale=options.density_scale * method.stride**2)
+    network = method.build(options)
+    restore(network, path, method)
+    return network
+
+
+def _authors_options(method: Method) -> ModelOptions:
+    """What weights from elsewhere are of: the paper's own unit of density."""
+    return ModelOptions(density_scale=method.recipe.density_scale)
+
+
+def restore(network: Any, path: Path, method: Method) -> None:
+    """Sets `network`'s weights from the native file `path`; raises `HarnessError` where they do not fit."""
+    try:
+        network.load_weights(path)
+    except Exception as error:  # Keras raises ValueError, KeyError or OSError with pages of advice
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise HarnessError(f"{path}: the weights do not fit method {method.name!r} ({first})") from None
+
+
+def _foreign(host: Host, method: Method, path: Path) -> Mapping[str, list[Any]] | None:
+    before = {plugin.name: len(plugin.errors) for plugin in host.plugins}
+    found = [result for _, result in host.call("harness_read_weights", method=method.name, path=path)]
+    for plugin in host.plugins:
+        for error in plugin.errors[before[plugin.name] :]:
+            raise HarnessError(f"{path}: plugin {plugin.name} ({plugin.origin}): {error}")
+    return next((result for result in found if result is not None), None)
+
+
+def _set_by_layer(network: Any, weights: Mapping[str, list[Any]], path: Path, method: Method) -> None:
+    for layer in network.layers:
+        expected = [tuple(variable.shape) for variable in layer.weights]
+        if not expected:
+            continue
+        found = [tuple(array.shape) for array in weights.get(layer.name, [])]
+        if found != expected:
+            raise HarnessError(
+                f"{path}: layer {layer.name} of {method.name} has shapes {expected}; the file gives {found or 'none'}"
+            )
+        layer.set_weights(weights[layer.name])
