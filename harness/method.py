@@ -28,6 +28,9 @@ class Stage:
         warmup_steps: the rate rises linearly over the first so many steps.
         trains: names (or prefixes ending in "*") of the layers that learn in this stage; empty means all.
         loss_weights: what each named term of the method's loss is multiplied by; 1 where not named.
+        l2: adds l2 · w to the gradient of every trainable weight w, as PyTorch's SGD and Adam do with their weight_decay. (Keras'
+            own `weight_decay`, an option of its optimisers, is decoupled from gradient and momentum.)
+        selects: whether the checkpoint may be one of this stage's; of the last it always may.
     """
 
     name: str = "train"
@@ -41,6 +44,8 @@ class Stage:
     warmup_steps: int = 0
     trains: tuple[str, ...] = ()
     loss_weights: Mapping[str, float] = field(default_factory=dict)
+    l2: float = 0.0
+    selects: bool = True
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ class Method:
         loss: (batch, outputs, options) → named scalar terms, each a mean over the batch. Their weighted sum is minimised.
             `outputs` is always a dict.
         recipe: what the paper did.
+        recipes: what it did otherwise on some benchmarks (by their names), each a whole recipe.
         stride: input pixels a side of a density cell.
         multiple_of: image sides must be a multiple of this; 0 means `stride`.
         channels: 3 for RGB, 1 for grey.
@@ -164,6 +170,7 @@ class Method:
         teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
             Its "density" must not depend on them. Such a network's inputs are a dict of "image" and these.
         label_maps: options → rasters by name that the loss finds in `Batch.maps` (a depth for each pixel, say).
+        learned: trained network → numbers worth keeping in the record (loss weights that it learned, say).
     """
 
     name: str
@@ -179,8 +186,14 @@ class Method:
     margin: int = 128
     pretrained: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
     teach: Callable[[Batch, ModelOptions], Mapping[str, Any]] | None = None
     label_maps: Callable[[ModelOptions], Mapping[str, LabelMap]] | None = None
+    learned: Callable[[keras.Model], Mapping[str, float]] | None = None
+
+    def recipe_for(self, benchmark: str) -> Recipe:
+        """What the paper did on the benchmark of this name."""
+        return self.recipes.get(benchmark, self.recipe)
 
     def taught(self, batch: Batch, options: ModelOptions) -> Mapping[str, Any]:
         """The training-only inputs of one step; none for most methods."""

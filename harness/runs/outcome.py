@@ -28,13 +28,15 @@ def finished(
         results: those of the test images.
     """
     extra, complaints = _extra_metrics(host, results)
+    of_network = run.method.learned(trained.network) if run.method.learned else {}
+    learned = {name: float(value) for name, value in of_network.items()}
     return {
         "status": "ok",
         "message": "\n".join(complaints),
         "environment": backend.environment(),
         "data": _data(run, split, points, len(results)),
         "model": model_size(run.method, trained.network),
-        "training": _training(trained.progress),
+        "training": {**_training(trained.progress), "learned": learned},
         "results": {**_scores(results), "extra": extra, "per_image": [_image(result) for result in results]},
     }
 

@@ -67,7 +67,7 @@ class Epoch(_Strict):
 
 
 class Training(_Strict):
-    """How training went. `wait_share` is the part of its seconds spent waiting for data."""
+    """How training went. `wait_share` is the part of its seconds spent waiting for data; `learned` is `Method.learned`."""
 
     epochs: int
     steps: int
@@ -76,6 +76,7 @@ class Training(_Strict):
     best_epoch: int
     best_val_mae: float
     history: list[Epoch]
+    learned: dict[str, float] = {}
 
 
 class ImageCount(_Strict):

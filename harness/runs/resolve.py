@@ -31,7 +31,7 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
         raise unknown_name("recipe", request.recipe, ("common", "paper"))
     if request.select not in SELECTIONS:
         raise unknown_name("selection", request.select, SELECTIONS)
-    recipe = capped(COMMON if request.recipe == "common" else method.recipe, budget)
+    recipe = capped(COMMON if request.recipe == "common" else method.recipe_for(benchmark.name), budget)
     pretrained, pretrained_identity = _pretrained(method, request)
     variant = dict(method.variants[request.variant].options) if request.variant else {}
     options = ModelOptions(variant=variant, pretrained=pretrained, density_scale=recipe.density_scale)

@@ -88,7 +88,8 @@ def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Repor
         progress.stage = stage_number
         last = progress.epoch == length.epochs
         if progress.epoch % length.validate_every == 0 or last:
-            _validate(trainer, run, chosen, store, folder, progress, entry, report)
+            selects = stage.selects or stage_number == len(ends) - 1
+            _validate(trainer, run, chosen, store, folder, progress, entry, report, selects)
         progress.history.append(entry)
         report("epoch", **entry, epochs=length.epochs)
         if listeners:
@@ -166,6 +167,7 @@ def _validate(
     progress: state.Progress,
     entry: dict[str, Any],
     report: Report,
+    selects: bool,
 ) -> None:
     """Measures `samples`, and keeps the weights where they are the best so far."""
 
@@ -177,6 +179,8 @@ def _validate(
     entry["val_mae"], entry["val_rmse"] = scores["mae"], scores["rmse"]
     if not math.isfinite(scores["mae"]):
         raise DivergedError(f"the validation MAE became {scores['mae']} at epoch {progress.epoch}")
+    if not selects:
+        return
     if scores["mae"] < progress.best:
         progress.best, progress.best_epoch, progress.stale = scores["mae"], progress.epoch, 0
         weights.save(trainer.network, folder / WEIGHTS, run.method.name, run.options)

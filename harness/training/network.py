@@ -26,6 +26,7 @@ class PointTrainer(keras.Model):
         self._method = method
         self._options = options
         self._weights_of_terms: Mapping[str, float] = {}
+        self._l2 = 0.0
 
     def start(self, stage: Stage, jit_compile: bool | str) -> None:
         """Compiles for `stage`: its optimiser, its loss weights, the layers it trains."""
@@ -38,6 +39,7 @@ class PointTrainer(keras.Model):
             }
         )
         self._weights_of_terms = dict(stage.loss_weights)
+        self._l2 = stage.l2
         self.compile(optimizer=optimizer, jit_compile=jit_compile)
         optimizer.build(self.trainable_variables)
         # A recompiled model keeps the step that was traced for the last stage unless it is made again.
@@ -69,6 +71,9 @@ class PointTrainer(keras.Model):
         total = ops.convert_to_tensor(0.0, "float32")
         for name, term in terms.items():
             total = total + self._weights_of_terms.get(name, 1.0) * ops.cast(term, "float32")
+        if self._l2:
+            squares = [ops.sum(ops.square(ops.cast(weight, "float32"))) for weight in self.network.trainable_weights]
+            total = total + 0.5 * self._l2 * sum(squares)
         for penalty in self.losses:
             total = total + ops.cast(penalty, "float32")
         return total
