@@ -28,7 +28,7 @@ class Stage:
         warmup_steps: the rate rises linearly over the first so many steps.
         trains: names (or prefixes ending in "*") of the layers that learn in this stage; empty means all.
         loss_weights: what each named term of the method's loss is multiplied by; 1 where not named.
-        l2: adds l2 · w to the gradient of every trainable weight w, as PyTorch's SGD and Adam do with their weight_decay. (Keras'
+        l2: adds l2 · w to the gradient of every trainable weight w, as weight_decay of PyTorch's SGD and Adam does. (Keras'
             own `weight_decay`, an option of its optimisers, is decoupled from gradient and momentum.)
         selects: whether the checkpoint may be one of this stage's; of the last it always may.
     """

@@ -58,6 +58,7 @@ TWO_STAGES = Recipe(
     epochs=6,
     crop=64,
     sigma=Sigma(4.0),
+    density_scale=64.0,
     stages=(
         Stage("first", share=0.5, optimizer="adam", learning_rate=1e-3),
         Stage(

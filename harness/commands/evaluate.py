@@ -86,6 +86,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     from rich.progress import track
 
     from harness.data.image_store import ImageStore
+    from harness.data.scenes import scenes
     from harness.method import inference_network
     from harness.training.evaluation import by_group, evaluate, summary
     from harness.training.weights import load_network
@@ -97,7 +98,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     results = []
     shown = track(samples, "predicting", console=console, transient=True, disable=not console.is_terminal)
     for sample in shown:
-        results += evaluate(network, method, benchmark, (sample,), store)
+        results += evaluate(network, method, scenes(benchmark, (sample,), store))
     scores = summary(results)
     return {
         "images": len(results),

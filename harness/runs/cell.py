@@ -12,12 +12,21 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.training import backend
 
+if TYPE_CHECKING:
+    from harness.benchmark import Sample
+    from harness.data.run_data import RunData
+    from harness.host.plugins import Host
+    from harness.run import Run
+    from harness.training.evaluation import ImageResult
+
+Report = Callable[..., None]
 WATCH_SECONDS = 0.5
 
 
@@ -52,18 +61,34 @@ def main(path: str) -> int:
     return 0
 
 
-def execute(spec: CellRequest, report: Any) -> None:
-    """Trains and tests the cell and writes its record, whatever becomes of it; raises only if that cannot be written."""
-    from harness.data.fingerprints import fingerprint
-    from harness.errors import DivergedError
-    from harness.host.plugins import load_host
-    from harness.run import Request
+def execute(spec: CellRequest, report: Report) -> None:
+    """Trains and tests the cell and writes its record, whatever becomes of it; raises only if that cannot be written.
+
+    Raises:
+        SystemExit: the files or the plugin are no longer those the bench began with.
+    """
     from harness.runs import records
     from harness.runs.plan import record_of
-    from harness.runs.resolve import resolve
     from harness.training.state import STATE
 
+    host, run, samples = _agreed(spec)
+    started = record_of(host, run, "failed")
+    record = records.Record.model_validate(
+        {**started.model_dump(), **_outcome_of(host, run, samples, spec, report)},
+    )
     folder = Path(spec.folder)
+    records.write(folder, record)
+    if record.status == "ok":
+        (folder / STATE).unlink(missing_ok=True)  # nothing is left to continue, and it is three times the weights
+
+
+def _agreed(spec: CellRequest) -> tuple[Host, Run, tuple[Sample, ...]]:
+    """The plugins, the run they resolve to, and its samples."""
+    from harness.data.fingerprints import fingerprint
+    from harness.host.plugins import load_host
+    from harness.run import Request
+    from harness.runs.resolve import resolve
+
     host = load_host(Path(file) for file in spec.plugin_files)
     request = Request(**spec.request)
     benchmark = host.benchmark(request.dataset)
@@ -71,21 +96,65 @@ def execute(spec: CellRequest, report: Any) -> None:
     run = resolve(host, request, fingerprint(benchmark, samples), samples)
     if run.id != spec.expected_id:
         raise SystemExit(f"{benchmark.name}: its files or the plugin changed since the bench began; start it again")
-    started = record_of(host, run, "failed")
+    return host, run, samples
+
+
+def _outcome_of(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, report: Report) -> dict[str, Any]:
+    """What became of the run: the parts of its record that were not known before."""
+    from harness.errors import DivergedError
+
     try:
-        finished = _run(host, run, samples, folder, spec.memory, report)
+        return _run(host, run, samples, spec, report)
     except DivergedError as error:
-        finished = {"status": "diverged", "message": str(error)}
+        return {"status": "diverged", "message": str(error)}
     except Exception as error:
         import traceback
 
         traceback.print_exc()
         status = "oom" if backend.out_of_memory(error) else "failed"
-        finished = {"status": status, "message": _one_line(error)}
-    record = records.Record.model_validate({**started.model_dump(), **finished})
-    records.write(folder, record)
-    if record.status == "ok":
-        (folder / STATE).unlink(missing_ok=True)  # nothing is left to continue, and it is three times the weights
+        return {"status": status, "message": _one_line(error)}
+
+
+def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, report: Report) -> dict[str, Any]:
+    """The trip of a run: samples → crops → weights → counts → record, each stage given what the one before made."""
+    from harness.data.run_data import run_data
+    from harness.method import inference_network
+    from harness.runs import examples, outcome
+    from harness.training.evaluation import evaluate
+    from harness.training.fit import Job, train
+
+    folder = Path(spec.folder)
+    data = run_data(run, samples, spec.memory)
+    trained = train(Job(run, data, folder, report, lambda model: _callbacks(host, run, model)))
+    shown = examples.chosen({sample.name: len(data.points[sample.name]) for sample in data.tests})
+    results = evaluate(
+        inference_network(trained.network),
+        run.method,
+        data.scenes(data.tests),
+        len(data.tests),
+        lambda done, total: report("test", done=done, total=total),
+        keep=shown,
+    )
+    _check_finite(results)
+    examples.write(folder, run, _pictured(data, results, shown), data.points)
+    found = outcome.finished(host, run, data, trained, results)
+    complaints = [f"plugin {plugin.name}: {error}" for plugin in host.plugins for error in plugin.errors]
+    return {**found, "message": "\n".join(filter(None, [found["message"], *complaints]))}
+
+
+def _check_finite(results: list[ImageResult]) -> None:
+    from harness.errors import DivergedError
+
+    bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
+    if bad:
+        raise DivergedError(f"the predicted count of {bad} is not a finite number")
+
+
+def _pictured(data: RunData, results: list[ImageResult], names: list[str]) -> list[tuple[Sample, Any]]:
+    """The samples called `names`, in that order, with their predicted densities."""
+    samples = {sample.name: sample for sample in data.tests}
+    densities = {result.image: result.density for result in results}
+    return [(samples[name], densities[name]) for name in names]
 
 
 def _one_line(error: BaseException) -> str:
@@ -93,36 +162,7 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}"[:500]
 
 
-def _run(host: Any, run: Any, samples: Any, folder: Path, memory: int, report: Any) -> dict[str, Any]:
-    """Trains, tests once, and returns the parts of the record that an ok run adds."""
-    from harness.data import splits
-    from harness.data.image_store import ImageStore
-    from harness.errors import DivergedError
-    from harness.method import inference_network
-    from harness.runs import examples, outcome
-    from harness.training import fit as training
-    from harness.training.evaluation import evaluate
-
-    def step(done: int, total: int) -> None:
-        report("test", done=done, total=total)
-
-    split = splits.split(run.benchmark, samples, run.request.fold)
-    points = {sample.name: run.benchmark.read_points(sample) for sample in samples}
-    store = ImageStore(run.benchmark, run.method.channels, memory)
-    trained = training.train(run, split, store, folder, report, lambda model: _callbacks(host, run, model))
-    test = split.test[: run.budget.test_images]
-    network = inference_network(trained.network)
-    results = evaluate(network, run.method, run.benchmark, test, store, step)
-    bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
-    if bad:
-        raise DivergedError(f"the predicted count of {bad} is not a finite number")
-    examples.write(folder, run, network, test, points, store)
-    found = outcome.finished(host, run, split, points, trained, results)
-    complaints = [f"plugin {plugin.name}: {error}" for plugin in host.plugins for error in plugin.errors]
-    return {**found, "message": "\n".join(filter(None, [found["message"], *complaints]))}
-
-
-def _callbacks(host: Any, run: Any, model: Any) -> Any:
+def _callbacks(host: Host, run: Run, model: Any) -> Any:
     import keras
 
     gathered = [callback for _, result in host.call("harness_callbacks", run=run) for callback in result]

@@ -6,10 +6,10 @@ They lie in `examples/` of the run's folder; `examples.json` names them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from harness.files.atomic import replacing
 
 if TYPE_CHECKING:
     from harness.benchmark import Sample
-    from harness.data.image_store import ImageStore
     from harness.run import Run
 
 FOLDER, INDEX = "examples", "examples.json"
@@ -57,33 +56,23 @@ def read(folder: Path) -> list[Example]:
 def write(
     folder: Path,
     run: Run,
-    network: Any,
-    samples: tuple[Sample, ...],
+    scenes: Iterable[tuple[Sample, np.ndarray]],
     points: Mapping[str, np.ndarray],
-    store: ImageStore,
 ) -> list[Example]:
-    """Predicts the chosen ones of `samples` and writes their pictures.
+    """Writes the pictures of `scenes`.
 
     Args:
-        network: the inference network.
+        scenes: samples and their predicted densities, float32 [ceil(H/stride), ceil(W/stride)].
         points: head points of at least these samples, by name.
     """
     import cv2
 
-    from harness.data.regions import density_inside
     from harness.files.images import encoded
-    from harness.training import backend
-    from harness.training.prediction import predict_density
 
-    by_name = {sample.name: sample for sample in samples}
     method, target, found = run.method, folder / FOLDER, []
     target.mkdir(parents=True, exist_ok=True)
-    for number, name in enumerate(chosen({name: len(points[name]) for name in by_name})):
-        image = store.get(by_name[name])
-        with backend.on_every_device():
-            predicted = predict_density(network, image, method.stride, method.side_multiple, method.margin)
-        if run.benchmark.read_roi:
-            predicted = density_inside(predicted, run.benchmark.read_roi(by_name[name]), method.stride)
+    for number, (sample, predicted) in enumerate(scenes):
+        name, image = sample.name, run.benchmark.read_image(sample, 3)
         height, width = image.shape[:2]
         size = _fitted(width, height)
         enlarged = cv2.resize(
@@ -97,7 +86,7 @@ def write(
             cv2.resize(enlarged, size, interpolation=cv2.INTER_AREA) * pixels,
         ]
         top = float(np.percentile(shrunk[0], 99.5)) or float(shrunk[0].max()) or 1e-9
-        picture = cv2.resize(run.benchmark.read_image(by_name[name], 3), size, interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         names = f"{number}-picture.jpg", f"{number}-true.png", f"{number}-predicted.png"
         (target / names[0]).write_bytes(encoded(picture, ".jpg", JPEG_QUALITY))
         for file, density in zip(names[1:], shrunk, strict=True):

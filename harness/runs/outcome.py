@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.benchmark import Sample
-from harness.data.splits import Split
+from harness.data.run_data import RunData
 from harness.host.plugins import Host
 from harness.method import Method, inference_network
 from harness.run import Run
@@ -18,15 +18,8 @@ from harness.training.fit import Trained
 from harness.training.state import Progress
 
 
-def finished(
-    host: Host, run: Run, split: Split, points: dict[str, np.ndarray], trained: Trained, results: list[ImageResult]
-) -> dict[str, Any]:
-    """The fields of a `harness.runs.records.Record` that only an ok run has.
-
-    Args:
-        points: head points of every sample of the benchmark, by name.
-        results: those of the test images.
-    """
+def finished(host: Host, run: Run, data: RunData, trained: Trained, results: list[ImageResult]) -> dict[str, Any]:
+    """The fields of a `harness.runs.records.Record` that only an ok run has; `results` are those of the test images."""
     extra, complaints = _extra_metrics(host, results)
     of_network = run.method.learned(trained.network) if run.method.learned else {}
     learned = {name: float(value) for name, value in of_network.items()}
@@ -34,14 +27,15 @@ def finished(
         "status": "ok",
         "message": "\n".join(complaints),
         "environment": backend.environment(),
-        "data": _data(run, split, points, len(results)),
+        "data": _data(run, data, len(results)),
         "model": model_size(run.method, trained.network),
         "training": {**_training(trained.progress), "learned": learned},
         "results": {**_scores(results), "extra": extra, "per_image": [_image(result) for result in results]},
     }
 
 
-def _data(run: Run, split: Split, points: dict[str, np.ndarray], tested: int) -> dict[str, Any]:
+def _data(run: Run, data: RunData, tested: int) -> dict[str, Any]:
+    split, points = data.split, data.points
     samples: tuple[Sample, ...] = (*split.train, *split.val, *split.test)
     departures = run.benchmark.departures
     return {

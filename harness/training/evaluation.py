@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from harness import metrics
-from harness.benchmark import Benchmark, Sample
-from harness.data.image_store import ImageStore
 from harness.data.regions import density_inside
+from harness.data.scenes import Scene
 from harness.method import Method
 from harness.training import backend
 from harness.training.prediction import predict_density
@@ -22,7 +21,10 @@ OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its sa
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One image: its counts, the 8×8 grids they add up from, and the seconds its forward pass took."""
+    """One image: its counts, the 8×8 grids they add up from, and the seconds its forward pass took.
+
+    `density` is its predicted map, float32 [ceil(H/stride), ceil(W/stride)], where it was asked to be kept.
+    """
 
     image: str
     true: float
@@ -31,43 +33,48 @@ class ImageResult:
     predicted_grid: np.ndarray
     seconds: float
     groups: Mapping[str, str] = field(default_factory=dict)
+    density: np.ndarray | None = None
 
 
 def evaluate(
     network: Any,
     method: Method,
-    benchmark: Benchmark,
-    samples: tuple[Sample, ...],
-    store: ImageStore,
+    scenes: Iterable[Scene],
+    images: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    keep: Collection[str] = (),
 ) -> list[ImageResult]:
     """Predicts every image whole, batch 1. `network` is the inference network: image → density.
 
     The true count of an image is the number of its annotated points, never an integral; see `Benchmark.protocol`.
+
+    Args:
+        images: how many there are, for `progress`, which is called as (done, images).
+        keep: names of the images whose density map the results keep.
     """
     results = []
-    for number, sample in enumerate(samples):
-        image = store.get(sample)
-        points = benchmark.read_points(sample)
+    for number, scene in enumerate(scenes):
+        image, points = scene.image, scene.points
         started = time.perf_counter()
         with backend.on_every_device():
             density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
         seconds = time.perf_counter() - started
-        if benchmark.read_roi:
-            density = density_inside(density, benchmark.read_roi(sample), method.stride)
+        if scene.region is not None:
+            density = density_inside(density, scene.region, method.stride)
         height, width = image.shape[:2]
         results.append(
             ImageResult(
-                image=sample.name,
+                image=scene.sample.name,
                 true=float(len(points)),
                 predicted=float(density.sum(dtype=np.float64)),
                 true_grid=metrics.point_grid(points, height, width),
                 predicted_grid=metrics.density_grid(density, height, width, method.stride),
                 seconds=seconds,
-                groups=sample.groups,
+                groups=scene.sample.groups,
+                density=density if scene.sample.name in keep else None,
             )
         )
-        progress(number + 1, len(samples))
+        progress(number + 1, images)
     return results
 
 

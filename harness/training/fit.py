@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.budgets import Plan, plan
-from harness.data.image_store import ImageStore
-from harness.data.pipeline import Pipeline, Waiting
-from harness.data.splits import Split
+from harness.data.pipeline import Waiting
+from harness.data.run_data import RunData
 from harness.errors import DivergedError
 from harness.method import Stage, inference_network
 from harness.run import Run
@@ -26,12 +25,52 @@ Report = Callable[..., None]
 
 
 @dataclass(frozen=True)
+class Job:
+    """One run to train.
+
+    Attributes:
+        folder: where its state and weights lie; it continues from a state that is there.
+        report: called as report("epoch", **what) for the progress display.
+        callbacks: from the Keras model to a `keras.callbacks.CallbackList`, or None where there are none.
+    """
+
+    run: Run
+    data: RunData
+    folder: Path
+    report: Report
+    callbacks: Callable[[Any], Any] = lambda model: None
+
+
+@dataclass(frozen=True)
 class Trained:
     """What training leaves behind: the network with its chosen weights, and how it got there."""
 
     network: Any
     progress: state.Progress
     plan: Plan
+
+
+@dataclass
+class _Session:
+    """A job under way: its trainer, its length, where it stands, and who listens."""
+
+    job: Job
+    trainer: PointTrainer
+    plan: Plan
+    ends: list[int]
+    progress: state.Progress
+    compiled: int = -1
+    listeners: Any = None
+    stages: tuple[Stage, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = self.job.run.recipe.stages
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are done, or early stopping ends the run here; a resumed run must find so too."""
+        patience = self.job.run.recipe.patience
+        return self.progress.epoch >= self.plan.epochs or bool(patience and self.progress.stale >= patience)
 
 
 def stage_ends(stages: tuple[Stage, ...], epochs: int) -> list[int]:
@@ -44,105 +83,92 @@ def stage_ends(stages: tuple[Stage, ...], epochs: int) -> list[int]:
     return ends
 
 
-def train(run: Run, split: Split, store: ImageStore, folder: Path, report: Report, callbacks: Any = None) -> Trained:
-    """Trains `run` in `folder`, continuing from the state there if there is one.
-
-    Args:
-        report: called as report("epoch", **what) for the progress display.
-        callbacks: a callable from the Keras model to a `keras.callbacks.CallbackList`, or None.
+def train(job: Job) -> Trained:
+    """Trains a job to its end, continuing from the state in its folder if there is one.
 
     Raises:
         DivergedError: the loss stopped being finite.
     """
-    backend.prepare(run.request.seed, run.request.precision)
-    backend.share_among_devices(run.recipe.images_per_step * run.recipe.crops_per_image)
-    network = run.method.build(run.options)
-    trainer = PointTrainer(network, run.method, replace(run.options, largest_count=_largest_count(run, split)))
-    maps = run.method.maps(run.options)
-    pipeline = Pipeline(run.benchmark, split.train, store, run.recipe, run.method.side_multiple, run.request.seed, maps)
-    length = plan(run.recipe, run.budget, len(split.train))
-    ends = stage_ends(run.recipe.stages, length.epochs)
-    progress = state.read_progress(folder / STATE) or state.Progress()
-    resumed = progress.epoch > 0
-    compiled = -1
-    listeners = None
-    if run.request.select == "validation":
-        chosen = split.val[: run.budget.validation_images]
-    else:
-        chosen = split.test[: run.budget.test_images]
-    report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
-    while progress.epoch < length.epochs and not _given_up(run, progress):
-        stage_number = next(number for number, end in enumerate(ends) if progress.epoch < end)
-        stage = run.recipe.stages[stage_number]
-        if compiled != stage_number:
-            if resumed:  # the state holds the variables of the stage it was written in
-                trainer.start(run.recipe.stages[progress.stage], backend.jit_compile())
-                state.restore(folder / STATE, trainer)
-            if not resumed or stage_number != progress.stage:
-                trainer.start(stage, backend.jit_compile())
-            resumed, compiled = False, stage_number
-            if callbacks:  # once, when there is an optimiser for them to look at
-                listeners, callbacks = callbacks(trainer), None
-        begin = ends[stage_number - 1] if stage_number else 0
-        entry = _epoch(trainer, pipeline, stage, length, progress, (begin, ends[stage_number]), report, listeners)
-        progress.stage = stage_number
-        last = progress.epoch == length.epochs
-        if progress.epoch % length.validate_every == 0 or last:
-            selects = stage.selects or stage_number == len(ends) - 1
-            _validate(trainer, run, chosen, store, folder, progress, entry, report, selects)
+    session = _opened(job)
+    progress, listeners = session.progress, None
+    while not session.over:
+        number = next(number for number, end in enumerate(session.ends) if progress.epoch < end)
+        _enter(session, number)
+        listeners = session.listeners
+        entry = _epoch(session, number)
+        progress.stage = number
+        if progress.epoch % session.plan.validate_every == 0 or progress.epoch == session.plan.epochs:
+            _validate(session, number, entry)
         progress.history.append(entry)
-        report("epoch", **entry, epochs=length.epochs)
+        job.report("epoch", **entry, epochs=session.plan.epochs)
         if listeners:
             listeners.on_epoch_end(progress.epoch - 1, {k: v for k, v in entry.items() if isinstance(v, float)})
-        state.save(folder / STATE, progress, trainer)
+        state.save(job.folder / STATE, progress, session.trainer)
     if listeners:
         listeners.on_train_end()
-    weights.restore(network, folder / WEIGHTS, run.method)
-    return Trained(network, progress, length)
+    weights.restore(session.trainer.network, job.folder / WEIGHTS, job.run.method)
+    return Trained(session.trainer.network, progress, session.plan)
 
 
-def _largest_count(run: Run, split: Split) -> float:
-    """Heads in the fullest image of training and validation; what is tested on stays unknown."""
-    return float(max(len(run.benchmark.read_points(sample)) for sample in (*split.train, *split.val)))
+def _opened(job: Job) -> _Session:
+    """The job with its network built, its length known and its progress read."""
+    run, data = job.run, job.data
+    backend.prepare(run.request.seed, run.request.precision)
+    backend.share_among_devices(run.recipe.images_per_step * run.recipe.crops_per_image)
+    trainer = PointTrainer(
+        run.method.build(run.options), run.method, replace(run.options, largest_count=data.largest_count)
+    )
+    length = plan(run.recipe, run.budget, len(data.split.train))
+    progress = state.read_progress(job.folder / STATE) or state.Progress()
+    job.report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
+    return _Session(job, trainer, length, stage_ends(run.recipe.stages, length.epochs), progress)
 
 
-def _given_up(run: Run, progress: state.Progress) -> bool:
-    """Whether early stopping ends the run here; a resumed run must find so too."""
-    return bool(run.recipe.patience) and progress.stale >= run.recipe.patience
+def _enter(session: _Session, number: int) -> None:
+    """Compiles for stage `number` where that is not done yet; the first time, after restoring what was saved."""
+    if session.compiled == number:
+        return
+    resumed = session.compiled < 0 and session.progress.epoch > 0
+    if resumed:  # the state holds the variables of the stage it was written in
+        session.trainer.start(session.stages[session.progress.stage], backend.jit_compile())
+        state.restore(session.job.folder / STATE, session.trainer)
+    if not resumed or number != session.progress.stage:
+        session.trainer.start(session.stages[number], backend.jit_compile())
+    if session.compiled < 0:  # once, when there is an optimiser for them to look at
+        session.listeners = session.job.callbacks(session.trainer)
+    session.compiled = number
 
 
-def _epoch(
-    trainer: PointTrainer,
-    pipeline: Pipeline,
-    stage: Stage,
-    length: Plan,
-    progress: state.Progress,
-    span: tuple[int, int],
-    report: Report,
-    listeners: Any,
-) -> dict[str, Any]:
-    """One pass; advances `progress` and returns its line of history."""
-    waiting, started, total = Waiting(), time.perf_counter(), 0.0
-    steps = length.steps_per_epoch
-    stage_steps = (span[1] - span[0]) * steps
+def _epoch(session: _Session, number: int) -> dict[str, Any]:
+    """One pass in stage `number`; advances the progress and returns its line of history."""
+    stage, progress, trainer, listeners = (
+        session.stages[number],
+        session.progress,
+        session.trainer,
+        session.listeners,
+    )
+    waiting, started, total, rate = Waiting(), time.perf_counter(), 0.0, stage.learning_rate
+    steps, begin = session.plan.steps_per_epoch, session.ends[number - 1] if number else 0
+    stage_steps = (session.ends[number] - begin) * steps
     if listeners:
         listeners.on_epoch_begin(progress.epoch)
-    for number, crops in enumerate(pipeline.epoch(progress.epoch, steps, waiting)):
-        step = (progress.epoch - span[0]) * steps + number
-        rate = learning_rate(stage, step, stage_steps, progress.epoch - span[0])
+    for position, crops in enumerate(session.job.data.crops.epoch(progress.epoch, steps, waiting)):
+        epoch = progress.epoch - begin
+        rate = learning_rate(stage, epoch * steps + position, stage_steps, epoch)
         trainer.optimizer.learning_rate = rate
         if listeners:
-            listeners.on_train_batch_begin(number)
+            listeners.on_train_batch_begin(position)
         loss = trainer.train(*crops)
         if not math.isfinite(loss):
             raise DivergedError(
-                f"the loss became {loss} at epoch {progress.epoch + 1}, step {number + 1} (stage {stage.name}, "
+                f"the loss became {loss} at epoch {progress.epoch + 1}, step {position + 1} (stage {stage.name}, "
                 f"learning rate {rate:g})"
             )
         total += loss
         if listeners:
-            listeners.on_train_batch_end(number, {"loss": loss})
-        report("step", step=progress.epoch * steps + number + 1, total=length.epochs * steps, loss=loss)
+            listeners.on_train_batch_end(position, {"loss": loss})
+        done = progress.epoch * steps + position + 1
+        session.job.report("step", step=done, total=session.plan.epochs * steps, loss=loss)
     seconds = time.perf_counter() - started
     progress.epoch += 1
     progress.step += steps
@@ -158,31 +184,22 @@ def _epoch(
     }
 
 
-def _validate(
-    trainer: PointTrainer,
-    run: Run,
-    samples: Any,
-    store: ImageStore,
-    folder: Path,
-    progress: state.Progress,
-    entry: dict[str, Any],
-    report: Report,
-    selects: bool,
-) -> None:
-    """Measures `samples`, and keeps the weights where they are the best so far."""
+def _validate(session: _Session, number: int, entry: dict[str, Any]) -> None:
+    """Measures the images that choose, and keeps the weights where they are the best so far of a stage that selects."""
+    job, progress = session.job, session.progress
 
     def step(done: int, total: int) -> None:
-        report("validate", done=done, total=total)
+        job.report("validate", done=done, total=total)
 
-    network = inference_network(trainer.network)
-    scores = summary(evaluate(network, run.method, run.benchmark, samples, store, step))
+    network, images = inference_network(session.trainer.network), job.data.chooses
+    scores = summary(evaluate(network, job.run.method, job.data.scenes(images), len(images), step))
     entry["val_mae"], entry["val_rmse"] = scores["mae"], scores["rmse"]
     if not math.isfinite(scores["mae"]):
         raise DivergedError(f"the validation MAE became {scores['mae']} at epoch {progress.epoch}")
-    if not selects:
+    if not session.stages[number].selects and number < len(session.stages) - 1:
         return
     if scores["mae"] < progress.best:
         progress.best, progress.best_epoch, progress.stale = scores["mae"], progress.epoch, 0
-        weights.save(trainer.network, folder / WEIGHTS, run.method.name, run.options)
+        weights.save(session.trainer.network, job.folder / WEIGHTS, job.run.method.name, job.run.options)
     else:
         progress.stale += 1

@@ -41,7 +41,8 @@ class PointTrainer(keras.Model):
         self._weights_of_terms = dict(stage.loss_weights)
         self._l2 = stage.l2
         self.compile(optimizer=optimizer, jit_compile=jit_compile)
-        optimizer.build(self.trainable_variables)
+        # Under float16 compiling wraps it in one that scales the loss and has variables of its own.
+        self.optimizer.build(self.trainable_variables)
         # A recompiled model keeps the step that was traced for the last stage unless it is made again.
         self.train_function = None
 

@@ -171,7 +171,7 @@ def test_the_three_stages(tmp_path: Path) -> None:
     """Run for real: the first stage leaves the auxiliary decoders alone, the second everything else, the third nothing."""
     from harness.budgets import Budget, capped
     from harness.data.datasets.synth import SYNTH
-    from harness.data.image_store import ImageStore
+    from harness.data.run_data import run_data
     from harness.data.splits import Split
     from harness.host.plugins import load_host
     from harness.run import Request
@@ -203,7 +203,10 @@ def test_the_three_stages(tmp_path: Path) -> None:
         look()
         return Nothing()
 
-    training.train(run, Split(samples[:1], samples[1:2], ()), ImageStore(SYNTH, 3), tmp_path, report, listen)
+    data = run_data(run, samples, 1 << 30)
+    crops = replace(data.crops, samples=samples[:1])
+    data = replace(data, split=Split(samples[:1], samples[1:2], ()), crops=crops, chooses=samples[1:2])
+    training.train(training.Job(run, data, tmp_path, report, listen))
     assert stages == ["base", "base", "auxiliary", "joint", "joint", "joint"]
     moved = [
         {path.split("/")[0] for path in after if not np.array_equal(before[path], after[path])}

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command, one_line, write_shanghaitech_points
+from conftest import ROOT, Command, one_line, write_shanghaitech_points
 
 from harness.runs import records
 
-PLUGIN = Path(__file__).with_name("methods_on_trial.py")
+PLUGIN = ROOT / "tests" / "methods_on_trial.py"
 Tiny = Callable[..., Path]
 SMOKE = ("--datasets", "synth", "--budget", "smoke", "--plugin", PLUGIN)
 
@@ -374,7 +374,7 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
 
 def test_the_plugin_of_the_readme_trains(harness: Command, tmp_path: Path) -> None:
     """Given by a relative path, and then by another path: one run, whatever the file is called from."""
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (tmp_path / "my_method.py").write_text(block)
     arguments = ("bench", "--methods", "my_method", "--datasets", "synth", "--budget", "smoke", "--plugin")

@@ -308,6 +308,7 @@ def test_a_region_of_another_size_is_named(tmp_path: Path) -> None:
 
 def test_predictions_outside_do_not_count(tmp_path: Path) -> None:
     from harness.data.image_store import ImageStore
+    from harness.data.scenes import scenes
     from harness.training.evaluation import evaluate
 
     class Ones:
@@ -318,7 +319,7 @@ def test_predictions_outside_do_not_count(tmp_path: Path) -> None:
     seen = seen_inside(benchmark, "mask")
     samples = seen.index(folder)[:2]
     method = load_host().method("csrnet")
-    results = evaluate(Ones(), method, seen, samples, ImageStore(seen, 3))
+    results = evaluate(Ones(), method, scenes(seen, samples, ImageStore(seen, 3)))
     for sample, result in zip(samples, results, strict=True):
         region = benchmark.read_roi(sample)  # type: ignore[misc]
         assert result.predicted == pytest.approx(region.sum(), rel=1e-5)

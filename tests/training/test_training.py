@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from harness.budgets import BUDGETS, Budget, capped, plan
 from harness.data.datasets.synth import SYNTH
 from harness.data.image_store import ImageStore
+from harness.data.run_data import run_data
+from harness.data.scenes import scenes
 from harness.data.splits import split
 from harness.errors import DivergedError, HarnessError
 from harness.host.plugins import load_host
@@ -23,8 +26,9 @@ from harness.training import fit as training
 from harness.training import state
 from harness.training.network import learning_rate
 
-PLUGIN = Path(__file__).with_name("methods_on_trial.py")
+PLUGIN = ROOT / "tests" / "methods_on_trial.py"
 SAMPLES = SYNTH.index(Path())
+MEMORY = 1 << 30
 
 
 def make_run(method: str = "tiny", **choices: Any) -> Run:
@@ -42,9 +46,8 @@ def train(run: Run, folder: Path, stop_after: int | None = None) -> Any:
             raise Killed
 
     folder.mkdir(parents=True, exist_ok=True)
-    parts = split(SYNTH, SAMPLES)
     try:
-        return training.train(run, parts, ImageStore(SYNTH, 3), folder, report)
+        return training.train(training.Job(run, run_data(run, SAMPLES, MEMORY), folder, report))
     except Killed:
         return None
 
@@ -98,7 +101,7 @@ def test_stages_train_what_they_say(tmp_path: Path) -> None:
             with np.load(tmp_path / training.STATE) if what["epoch"] > 1 else _nothing() as content:
                 kernels[what["epoch"] - 1] = content["v0"] if content else np.zeros(0)
 
-    training.train(run, split(SYNTH, SAMPLES), ImageStore(SYNTH, 3), tmp_path, report)
+    training.train(training.Job(run, run_data(run, SAMPLES, MEMORY), tmp_path, report))
     progress = state.read_progress(tmp_path / training.STATE)
     assert progress is not None
     stages = [entry["stage"] for entry in progress.history]
@@ -130,9 +133,8 @@ def test_the_best_weights_on_validation_are_kept(tmp_path: Path) -> None:
     trained = train(run, tmp_path)
     measured = [entry["val_mae"] for entry in trained.progress.history if "val_mae" in entry]
     assert trained.progress.best == min(measured)
-    parts = split(SYNTH, SAMPLES)
-    chosen = parts.val[: run.budget.validation_images]
-    again = summary(evaluate(trained.network, run.method, SYNTH, chosen, ImageStore(SYNTH, 3)))
+    chosen = split(SYNTH, SAMPLES).val[: run.budget.validation_images]
+    again = summary(evaluate(trained.network, run.method, scenes(SYNTH, chosen, ImageStore(SYNTH, 3))))
     assert again["mae"] == pytest.approx(trained.progress.best, rel=1e-6)
 
 
@@ -144,9 +146,10 @@ def test_selection_decides_what_is_looked_at(tmp_path: Path, monkeypatch: pytest
     for select in ("validation", "test-oracle"):
         names = seen[select] = set()
 
-        def spy(network: Any, method: Any, benchmark: Any, samples: Any, *rest: Any, names: set[str] = names) -> Any:
-            names.update(sample.split for sample in samples)
-            return real(network, method, benchmark, samples, *rest)
+        def spy(network: Any, method: Any, measured: Any, *rest: Any, names: set[str] = names) -> Any:
+            measured = list(measured)
+            names.update(scene.sample.split for scene in measured)
+            return real(network, method, measured, *rest)
 
         monkeypatch.setattr(training, "evaluate", spy)
         train(make_run(select=select), tmp_path / select)

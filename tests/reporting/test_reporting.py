@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from test_records import make_record, written
 
 from harness import metrics
@@ -303,7 +304,7 @@ def test_the_committed_reports_are_what_their_records_make() -> None:
 
     from harness.commands.report import command
 
-    root = Path(__file__).parents[1] / "reports"
+    root = ROOT / "reports"
     done = CliRunner().invoke(command, ["--runs", str(root / "records"), "--out", str(root), "--check"])
     assert done.exit_code == 0, done.output
 

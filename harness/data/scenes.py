@@ -1,0 +1,34 @@
+"""Whole annotated images, as they are measured: pixels, head points and region of interest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.benchmark import Benchmark, Sample
+from harness.data.image_store import ImageStore
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image and its truth.
+
+    Attributes:
+        image: uint8 [H, W, channels]; do not write to it.
+        points: float64 [N, 2], the heads that count.
+        region: bool [H, W], where heads count; None where they count everywhere.
+    """
+
+    sample: Sample
+    image: np.ndarray
+    points: np.ndarray
+    region: np.ndarray | None = None
+
+
+def scenes(benchmark: Benchmark, samples: tuple[Sample, ...], store: ImageStore) -> Iterator[Scene]:
+    """Each of `samples` in turn; `store` decodes its pixels and may keep them."""
+    for sample in samples:
+        region = benchmark.read_roi(sample) if benchmark.read_roi else None
+        yield Scene(sample, store.get(sample), benchmark.read_points(sample), region)
