@@ -1,4 +1,8 @@
-"""One module a command; each defines `command`."""
+"""What a person types and sees: one module a command, each defining `command`.
+
+Takes words from the command line; gives lines, tables and an exit status. Must not do the work itself: every command calls the
+rooms below and prints what they return.
+"""
 
 from __future__ import annotations
 
