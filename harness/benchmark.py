@@ -86,7 +86,8 @@ class Benchmark:
         read_points: sample → float64 [N, 2] head points (x, y) in pixels of that image, as annotated.
         read_roi: sample → bool [H, W], the region of interest, for benchmarks that have one: only heads in it count.
         read_perspective: sample → float32 [H, W], pixels a metre at each pixel, for benchmarks that come with such maps.
-        sigma_metres: the sigma of every density kernel in metres, in the place of a recipe's rule; 0 leaves that.
+        sigma_metres: the sigma of every density kernel in metres, in the place of the rule of recipes that want it so
+            (`Recipe.benchmark_kernels`); 0 leaves that.
         downloads: the authors' own archives, where anybody may take them.
         how_to_get: else one sentence on how to ask for the files.
         seen_as: how images are changed on reading, in a few words; part of the name of cached pixels.

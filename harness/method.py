@@ -59,6 +59,7 @@ class Recipe:
         crop_share: crops of this share of the image's sides (0.5: a quarter of its area; 1: the whole image), or several
             shares of which each step draws one. Such crops differ in size, so `images_per_step` must be 1.
         sigma: the rule for the kernels of the density targets.
+        benchmark_kernels: whether the kernels of a benchmark that has its own (0.2 m on WorldExpo'10) replace `sigma` there.
         density_scale: what the last layer predicts is heads a pixel × this, whatever its stride. A density is of order 0.001
             heads a pixel; a scale of 100 keeps an optimiser's steps small against it, with weights of ordinary size. A
             scale of stride² has the layer predict heads a cell, as most official codes do.
@@ -76,6 +77,7 @@ class Recipe:
     crop: int | tuple[int, int] | None = 256
     crop_share: float | tuple[float, ...] = 1.0
     sigma: Sigma = Sigma()
+    benchmark_kernels: bool = False
     density_scale: float = 1.0
     scales: tuple[float, float] = (1.0, 1.0)
     flip: float = 0.5
@@ -106,6 +108,7 @@ COMMON = Recipe(
     crops_per_image=1,
     crop=256,
     sigma=Sigma(pixels=4.0),
+    benchmark_kernels=True,
     density_scale=100.0,
     flip=0.5,
     stages=(Stage("common", optimizer="adam", learning_rate=1e-4, decay="cosine", warmup_steps=20),),

@@ -91,7 +91,7 @@ def make_crop(
         crop = np.repeat(luma[:, :, None].round().astype(np.uint8), 3, axis=2)
     if recipe.noise and generator.random() < 0.5:
         noisy = crop + generator.normal(0, recipe.noise, crop.shape).astype(np.float32)
-        crop = np.clip(noisy, 0, 255).astype(np.uint8)
+        crop = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     return Crop(np.ascontiguousarray(crop), moved, labels)
 
 

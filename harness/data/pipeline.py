@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from harness.data.crops import crop_size, make_crop
 from harness.data.image_store import ImageStore
 from harness.label_map import LabelMap
 from harness.method import Recipe
+from harness.nn.batch import REGION
 
 SMALLEST_PADDING = 16  # rows; padding to powers of two from here keeps the number of compiled shapes small
 AHEAD = 8  # batches prepared while a step runs
@@ -53,6 +54,7 @@ class Pipeline:
     seed: int
     label_maps: Mapping[str, LabelMap] = field(default_factory=dict)
     _heads: dict[str, np.ndarray] = field(default_factory=dict)
+    _regions: dict[str, tuple[tuple[int, ...], np.ndarray]] = field(default_factory=dict)
 
     def epoch(self, number: int, steps: int, waiting: Waiting | None = None) -> Iterator[Crops]:
         """`steps` batches."""
@@ -87,7 +89,8 @@ class Pipeline:
 
     def _sigma(self, sample: Sample, points: np.ndarray) -> np.ndarray:
         """float32 [N] in pixels: the recipe's rule, or the benchmark's own in metres."""
-        if not self.benchmark.sigma_metres or self.benchmark.read_perspective is None:
+        own = self.recipe.benchmark_kernels and self.benchmark.sigma_metres
+        if not own or self.benchmark.read_perspective is None:
             return self.recipe.sigma.of(points)
         perspective = self.benchmark.read_perspective(sample)
         rows = np.clip(points[:, 1].astype(int), 0, perspective.shape[0] - 1)
@@ -103,6 +106,8 @@ class Pipeline:
             maps = {
                 name: label.read(self.benchmark, sample, heads[:, :2], shape) for name, label in self.label_maps.items()
             }
+            if self.benchmark.read_roi is not None:
+                maps[REGION] = self._region(sample, self.benchmark.read_roi)
             size = crop_size(
                 self.recipe, shape, self.multiple, np.random.default_rng([self.seed, epoch, step, position])
             )
@@ -112,8 +117,16 @@ class Pipeline:
         return Crops(
             np.stack([crop.image for crop in crops]),
             padded([crop.heads for crop in crops]),
-            {name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in self.label_maps},
+            {name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in crops[0].maps},
         )
+
+    def _region(self, sample: Sample, read: Callable[[Sample], np.ndarray]) -> np.ndarray:
+        """float32 [H, W]: 1 in the region of interest. Kept packed, for it is read again with every crop."""
+        if sample.name not in self._regions:
+            region = read(sample)
+            self._regions[sample.name] = region.shape, np.packbits(region)
+        (height, width), bits = self._regions[sample.name]
+        return np.unpackbits(bits, count=height * width).reshape(height, width).astype(np.float32)
 
 
 def padded(heads: list[np.ndarray]) -> np.ndarray:

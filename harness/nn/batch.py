@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.nn.density import render
 
+REGION = "region"
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -16,7 +18,8 @@ class Batch:
     Attributes:
         image: [B, H, W, channels], values 0–255.
         points: float32 [B, P, 4]: x, y, sigma in pixels of the crop, and 1 where the row is a head, 0 where padding.
-        maps: the method's label maps by name, each float32 [B, H, W, 1], cut and mirrored like the image.
+        maps: the method's label maps by name, each float32 [B, H, W, 1], cut and mirrored like the image; under
+            "region" the benchmark's region of interest, 1 inside, where it has one.
     """
 
     image: Any
@@ -32,10 +35,14 @@ class Batch:
         return shape[1], shape[2]
 
     def density(self, stride: int = 1, sigma: float | None = None) -> Any:
-        """Target density map float32 [B, H/stride, W/stride, 1]; `sigma` overrides the sigma of every head."""
+        """Target density map float32 [B, H/stride, W/stride, 1]; `sigma` overrides the sigma of every head.
+
+        Every head counts exactly 1: in the crop, or in the part of the region of interest that lies in it.
+        """
         height, width = self.size
+        region = self.maps[REGION][..., 0] if REGION in self.maps else None
         widths = self.points[..., 2] if sigma is None else sigma
-        return render(self.points[..., :2], widths, height, width, stride, valid=self.points[..., 3])[..., None]
+        return render(self.points[..., :2], widths, height, width, stride, self.points[..., 3], region)[..., None]
 
     def counts(self) -> Any:
         """float32 [B]: heads in each crop."""

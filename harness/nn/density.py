@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+SMALLEST_MASS = 1e-12  # a head outside the region, or one whose kernel does not reach it, is no head there
 SMALLEST_SIGMA = 0.05  # pixels; below this a Gaussian lies within one pixel and float32 erf has nothing left to say
 
 
-def render(points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, valid: Any = None) -> Any:
+def render(
+    points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, valid: Any = None, region: Any = None
+) -> Any:
     """The density map of `points`: one Gaussian a head, integrated over each output cell, of mass exactly 1.
 
     The map is one matrix product of two factors, `density[h, w] = Σ_p Gy[p, h] · Gx[p, w]`; a row of Gx or Gy is a
@@ -19,10 +22,13 @@ def render(points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, va
         height, width: frame in pixels, multiples of `stride`.
         stride: pixels a side of an output cell.
         valid: optional [P] or [B, P]; zero where a row of `points` is padding.
+        region: optional [height, width] or [B, height, width]; 1 where heads count, 0 elsewhere. Each kernel is then
+            renormalised over the region as it is over the frame.
 
     Returns:
         float32 [height/stride, width/stride] ([B, …] for batched points). Its sum is the number of valid points with
-        0 ≤ x < width and 0 ≤ y < height; other points add nothing.
+        0 ≤ x < width and 0 ≤ y < height; other points add nothing. With a region, that is the sum of the map times the
+        share of each cell that lies inside, and cells wholly outside are 0.
 
     Raises:
         ValueError: height or width is no multiple of stride, or points do not end in (x, y).
@@ -44,8 +50,25 @@ def render(points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, va
     if valid is not None:
         weight = weight * ops.cast(ops.convert_to_tensor(valid), "float32")
     across = _cell_masses(x, sigma, width, stride)
-    down = _cell_masses(y, sigma, height, stride) * weight[..., None]
-    return ops.matmul(ops.swapaxes(down, -1, -2), across)
+    down = _cell_masses(y, sigma, height, stride)
+    inside = None if region is None else cell_shares(region, stride)
+    if inside is not None:
+        mass = ops.sum(ops.matmul(down, inside) * across, axis=-1)
+        weight = weight / ops.maximum(mass, SMALLEST_MASS)
+    density = ops.matmul(ops.swapaxes(down * weight[..., None], -1, -2), across)
+    return density if inside is None else density * ops.cast(inside > 0, "float32")
+
+
+def cell_shares(region: Any, stride: int) -> Any:
+    """[height, width] or [B, height, width], 1 inside and 0 outside → the share of each cell inside, float32 [(B,) h, w]."""
+    from keras import ops
+
+    region = ops.cast(ops.convert_to_tensor(region), "float32")
+    if stride == 1:
+        return region
+    planes = region[..., None] if len(region.shape) == 3 else region[None, ..., None]
+    shares = ops.average_pool(planes, stride, strides=stride)[..., 0]
+    return shares if len(region.shape) == 3 else shares[0]
 
 
 def _cell_masses(centre: Any, sigma: Any, length: Any, stride: int) -> Any:

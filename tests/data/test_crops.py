@@ -83,6 +83,18 @@ def test_grey_and_noise() -> None:
     assert 3 < changed < 17  # with probability one half
 
 
+def test_noise_does_not_darken() -> None:
+    """Of 40,000 pixels the mean moves by less than a tenth of a grey level (its standard error is 0.045)."""
+    image = np.full((200, 200, 1), 128, np.uint8)
+    recipe = replace(PLAIN, crop=200, noise=9.0)
+    made = (
+        make_crop(image, np.zeros((0, 3), np.float32), CropSize(200, 200), recipe, np.random.default_rng(s))
+        for s in range(8)
+    )
+    means = [crop.image.mean() - 128 for crop in made if crop.image.std() > 0]
+    assert len(means) > 1 and np.abs(np.mean(means)) < 0.1, means
+
+
 @pytest.mark.parametrize(
     ("recipe", "multiple", "expected"),
     [

@@ -99,6 +99,45 @@ def test_label_maps_travel_with_their_pixels() -> None:
         np.testing.assert_allclose(maps["red"][..., 0], images[..., 0], atol=1.01)  # one grey value of rounding
 
 
+def test_a_region_travels_with_its_crops_and_every_head_in_it_counts_one() -> None:
+    """Seen through the batch that a loss is given: whatever part of the region a crop holds, nothing is lost at its border."""
+    from keras import ops
+
+    from harness.data.regions import seen_inside
+    from harness.nn.batch import Batch
+
+    def left_of_a_slope(sample: Sample) -> np.ndarray:
+        return np.arange(256)[None, :] < 100 + np.arange(192)[:, None] // 2
+
+    benchmark = seen_inside(replace(SYNTH, read_roi=left_of_a_slope), "mask")
+    samples = SYNTH.index(Path())[:4]
+    recipe = replace(RECIPE, crop=96)
+    heads = 0.0
+    for images, points, maps in Pipeline(benchmark, samples, ImageStore(benchmark, 3), recipe, 8, 0).epoch(0, 6):
+        region = maps["region"][..., 0]
+        assert region.shape == images.shape[:3] and set(np.unique(region)) <= {0.0, 1.0}
+        assert not images[region == 0].any(), "the picture is black where the region is not"
+        density = ops.convert_to_numpy(Batch(images, points, maps).density(8))[..., 0]
+        shares = region.reshape(len(region), 12, 8, 12, 8).mean(axis=(2, 4))
+        np.testing.assert_allclose(
+            (density * shares).sum(axis=(1, 2)), points[..., 3].sum(axis=1), rtol=1e-4, atol=1e-6
+        )
+        heads += points[..., 3].sum()
+    assert heads > 10
+
+
+@pytest.mark.parametrize(("recipe", "expected"), [("common", 0.2 * 30), ("paper", 4.0)])
+def test_kernels_in_metres_are_for_recipes_that_want_them(recipe: str, expected: float) -> None:
+    """A benchmark's own kernels (0.2 m at 30 pixels a metre) are the common recipe's; a paper's recipe keeps its rule."""
+    from harness.head_spacing import Sigma
+    from harness.method import COMMON
+
+    benchmark = replace(SYNTH, sigma_metres=0.2, read_perspective=lambda sample: np.full((192, 256), 30.0, np.float32))
+    chosen = COMMON if recipe == "common" else Recipe("paper", epochs=1, sigma=Sigma(4.0))
+    made = Pipeline(benchmark, SYNTH.index(Path())[:1], ImageStore(benchmark, 3), chosen, 8, 0)
+    np.testing.assert_allclose(made.heads(made.samples[0])[:, 2], expected, rtol=1e-6)
+
+
 def test_waiting_is_measured() -> None:
     waiting = Waiting()
     list(pipeline().epoch(0, 3, waiting))

@@ -94,3 +94,40 @@ def test_gradient_flows_into_sigma() -> None:
     wide = rendered(np.array([[8.0, 8.0]]), 1.5, 16, 16)
     assert wide[8, 8] < narrow[8, 8]
     assert wide[2, 2] > narrow[2, 2]
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32 - 1), stride=st.sampled_from([1, 2, 4, 8]), share=st.floats(0.02, 0.98))
+def test_in_any_region_every_head_counts_one(seed: int, stride: int, share: float) -> None:
+    """What a perfect network is counted: its map times the share of each cell inside."""
+    generator = np.random.default_rng(seed)
+    region = generator.uniform(size=(40, 64)) < share
+    region[20, 30] = True
+    rows, columns = np.nonzero(region)
+    chosen = generator.integers(0, len(rows), 12)
+    points = np.column_stack([columns[chosen], rows[chosen]]) + generator.uniform(0.01, 0.99, (12, 2))
+    density = rendered(points, generator.uniform(0.5, 30, 12), 40, 64, stride, region=region)
+    shares = region.reshape(40 // stride, stride, 64 // stride, stride).mean(axis=(1, 3))
+    assert (density[shares == 0] == 0).all() and (density >= 0).all()
+    assert (density * shares).sum(dtype=float) == pytest.approx(12, rel=1e-4)
+
+
+def test_a_region_renormalises_each_kernel_as_the_frame_does() -> None:
+    """At stride 1, each Gaussian cut at the region and divided by what is left of it; a batch has a region an image."""
+    generator = np.random.default_rng(2)
+    regions = np.zeros((2, 24, 32), bool)
+    regions[0, 5:, 8:], regions[1, :, :9] = True, True
+    points = np.stack([generator.uniform([8, 5], [32, 24], (7, 2)), generator.uniform([0, 0], [9, 24], (7, 2))])
+    found = rendered(points, 4.0, 24, 32, region=regions)
+    for density, region, heads in zip(found, regions, points, strict=True):
+        expected = np.zeros((24, 32))
+        for head in heads:
+            kernel = oracle(head[None], np.array([4.0]), 24, 32, 1) * region
+            expected += kernel / kernel.sum()
+        np.testing.assert_allclose(density, expected, atol=2e-6)
+
+
+def test_a_region_of_the_whole_frame_changes_nothing() -> None:
+    points = np.random.default_rng(3).uniform(0, [64, 40], (9, 2))
+    whole = rendered(points, 6.0, 40, 64, 8, region=np.ones((40, 64)))
+    np.testing.assert_allclose(whole, rendered(points, 6.0, 40, 64, 8), rtol=1e-5)

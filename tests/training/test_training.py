@@ -22,8 +22,8 @@ from harness.host.plugins import load_host
 from harness.method import COMMON, Recipe, Stage
 from harness.run import Request, Run
 from harness.runs.resolve import resolve
+from harness.training import backend, state
 from harness.training import fit as training
-from harness.training import state
 from harness.training.network import learning_rate
 
 PLUGIN = ROOT / "tests" / "methods_on_trial.py"
@@ -81,6 +81,19 @@ def test_a_run_that_was_stopped_ends_as_if_it_was_not(tmp_path: Path, recipe: st
     assert len(resumed.progress.history) == len(whole.progress.history)
     for left, right in zip(resumed.progress.history, whole.progress.history, strict=True):
         assert {**left, "seconds": 0, "waited": 0} == {**right, "seconds": 0, "waited": 0}
+
+
+def test_a_run_in_float16_continues(tmp_path: Path) -> None:
+    """Compiling wraps its optimiser in one that scales the loss: the state must hold that one's variables too, in one order."""
+    run = make_run(precision="mixed_float16")
+    try:
+        whole = train(run, tmp_path / "whole")
+        train(run, tmp_path / "stopped", 2)
+        resumed = train(run, tmp_path / "stopped")
+    finally:
+        backend.prepare(0)
+    for left, right in zip(weights_of(whole), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 def test_a_damaged_state_says_what_to_do(tmp_path: Path) -> None:
