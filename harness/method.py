@@ -168,6 +168,8 @@ class Method:
         outside: what is done to pictures outside a benchmark's region of interest: "mask" (black) or "blur".
         margin: pixels around a tile that can influence its density (the receptive field's radius), for images too
             large to predict whole.
+        local: whether nothing beyond the margin influences it. False for networks that pool over the whole picture, or
+            whose resizing depends on its size: they are predicted whole up to a larger size.
         pretrained: name of the pretrained part ("vgg16"), or None.
         variants: the paper's ablation rows by name.
         teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
@@ -187,6 +189,7 @@ class Method:
     channels: int = 3
     outside: str = "mask"
     margin: int = 128
+    local: bool = True
     pretrained: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)

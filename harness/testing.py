@@ -151,12 +151,12 @@ def _side(method: Method, least: int = 64) -> int:
 
 
 def _any_size(method: Method) -> str:
-    from harness.training.prediction import predict_density
+    from harness.training.prediction import density_of
 
     network = inference_network(method.build(_options(method)))
     for height, width in ((_side(method), _side(method, 96)), (37, 53), (1, 1)):
         image = _image(method, height, width)[0].astype(np.uint8)
-        density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
+        density = density_of(network, method, image)
         expected = (-(-height // method.stride), -(-width // method.stride))
         assert density.shape == expected, f"{height}×{width} gives a density of {density.shape}; expected {expected}"
         assert np.isfinite(density).all(), f"{height}×{width} gives a density that is not finite"

@@ -76,6 +76,6 @@ def _network(host: Any, method: Any, weights: Path) -> Any:
 
 
 def _density(network: Any, method: Any, image: Any) -> Any:
-    from harness.training.prediction import predict_density
+    from harness.training.prediction import density_of
 
-    return predict_density(network, image, method.stride, method.side_multiple, method.margin)
+    return density_of(network, method, image)

@@ -15,12 +15,19 @@ from harness.run import Run
 from harness.training import backend
 from harness.training.evaluation import OWN_GROUPS, ImageResult, summary
 from harness.training.fit import Trained
+from harness.training.prediction import LARGEST_WHOLE_GLOBAL
 from harness.training.state import Progress
 
 
 def finished(host: Host, run: Run, data: RunData, trained: Trained, results: list[ImageResult]) -> dict[str, Any]:
     """The fields of a `harness.runs.records.Record` that only an ok run has; `results` are those of the test images."""
     extra, complaints = _extra_metrics(host, results)
+    inexact = sum(result.inexact for result in results)
+    if inexact:
+        complaints.append(
+            f"{inexact} test images of over {LARGEST_WHOLE_GLOBAL / 1e6:g} megapixels were predicted in tiles, though this "
+            f"network depends on the whole picture"
+        )
     of_network = run.method.learned(trained.network) if run.method.learned else {}
     learned = {name: float(value) for name, value in of_network.items()}
     return {
@@ -30,7 +37,12 @@ def finished(host: Host, run: Run, data: RunData, trained: Trained, results: lis
         "data": _data(run, data, len(results)),
         "model": model_size(run.method, trained.network),
         "training": {**_training(trained.progress), "learned": learned},
-        "results": {**_scores(results), "extra": extra, "per_image": [_image(result) for result in results]},
+        "results": {
+            **_scores(results),
+            "extra": extra,
+            "inexact_images": inexact,
+            "per_image": [_image(result) for result in results],
+        },
     }
 
 

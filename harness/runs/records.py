@@ -92,13 +92,14 @@ class ImageCount(_Strict):
 
 
 class Results(_Strict):
-    """Errors on the test images, in heads."""
+    """Errors on the test images, in heads. `inexact_images`: those too large to be seen whole by a network that must."""
 
     mae: float
     rmse: float
     nae: float | None
     game: list[float] = Field(min_length=4, max_length=4)
     extra: dict[str, float | None] = {}
+    inexact_images: int = 0
     per_image: list[ImageCount]
 
 

@@ -14,7 +14,7 @@ from harness.data.regions import density_inside
 from harness.data.scenes import Scene
 from harness.method import Method
 from harness.training import backend
-from harness.training.prediction import predict_density
+from harness.training.prediction import density_of, inexact
 
 OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
 
@@ -23,7 +23,8 @@ OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its sa
 class ImageResult:
     """One image: its counts, the 8×8 grids they add up from, and the seconds its forward pass took.
 
-    `density` is its predicted map, float32 [ceil(H/stride), ceil(W/stride)], where it was asked to be kept.
+    `density` is its predicted map, float32 [ceil(H/stride), ceil(W/stride)], where it was asked to be kept; `inexact` says
+    that it was too large to be seen whole by a network that must.
     """
 
     image: str
@@ -34,6 +35,7 @@ class ImageResult:
     seconds: float
     groups: Mapping[str, str] = field(default_factory=dict)
     density: np.ndarray | None = None
+    inexact: bool = False
 
 
 def evaluate(
@@ -57,7 +59,7 @@ def evaluate(
         image, points = scene.image, scene.points
         started = time.perf_counter()
         with backend.on_every_device():
-            density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
+            density = density_of(network, method, image)
         seconds = time.perf_counter() - started
         if scene.region is not None:
             density = density_inside(density, scene.region, method.stride)
@@ -72,6 +74,7 @@ def evaluate(
                 seconds=seconds,
                 groups=scene.sample.groups,
                 density=density if scene.sample.name in keep else None,
+                inexact=inexact(method, image.shape),
             )
         )
         progress(number + 1, images)

@@ -70,6 +70,7 @@ METHOD = Method(
     multiple_of=16,
     channels=3,
     margin=160,
+    local=False,
     pretrained="vgg16",
     variants=VARIANTS,
 )

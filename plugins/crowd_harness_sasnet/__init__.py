@@ -74,6 +74,7 @@ METHOD = Method(
     multiple_of=32,
     channels=3,
     margin=256,
+    local=False,
     pretrained="vgg16",
     variants=VARIANTS,
 )

@@ -103,14 +103,14 @@ def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None
 
 @pytest.mark.parametrize("name", METHODS)
 def test_any_size(name: str) -> None:
-    from harness.training.prediction import predict_density
+    from harness.training.prediction import density_of
 
     method = load_host().method(name)
     network = inference_network(method.build(ModelOptions()))
     # The kit tries small and odd sizes on TensorFlow; the large one would only take long on the others.
     for height, width in [(512, 1024)] if ON_TENSORFLOW else [(64, 96), (37, 53)]:
         image = np.zeros((height, width, method.channels), np.uint8)
-        density = predict_density(network, image, method.stride, method.side_multiple, method.margin)
+        density = density_of(network, method, image)
         assert density.shape == (-(-height // method.stride), -(-width // method.stride))
         assert np.isfinite(density).all()
 

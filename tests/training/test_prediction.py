@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from harness.host.plugins import load_host
+from harness.training import prediction
 from harness.training.prediction import predict_density
 
 
@@ -80,3 +84,42 @@ def test_tiles_of_a_real_network_agree_with_the_whole() -> None:
     whole = predict_density(network, image, 4, 4, METHOD.margin, largest=10**9)
     tiled = predict_density(network, image, 4, 4, METHOD.margin, largest=10**6)
     np.testing.assert_allclose(tiled, whole, rtol=1e-4, atol=1e-5 * whole.max())
+
+
+LOCAL = sorted(name for name, method in load_host().methods.items() if method.local)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_tiles_of_local_networks_are_exact(name: str) -> None:
+    """With the margin that each method declares, its map in tiles of 64 pixels is that of the whole picture."""
+    import keras
+
+    from harness.method import ModelOptions, inference_network
+
+    method = load_host().method(name)
+    keras.utils.set_random_seed(0)
+    network = inference_network(method.build(ModelOptions(density_scale=100.0)))
+    side = 2 * method.margin + 64
+    image = np.random.default_rng(0).integers(0, 255, (64, side, method.channels), np.uint8)
+    sizes = (method.stride, method.side_multiple, method.margin)
+    whole = predict_density(network, image, *sizes, largest=10**9)
+    tiled = predict_density(network, image, *sizes, largest=1, tile=64)
+    assert whole.std() > 0
+    np.testing.assert_allclose(tiled, whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
+
+
+def test_a_network_that_needs_the_whole_picture_gets_it_where_a_local_one_is_tiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prediction, "LARGEST_WHOLE", 1000)
+    monkeypatch.setattr(prediction, "LARGEST_WHOLE_GLOBAL", 6000)
+    monkeypatch.setattr(prediction, "TILE", 32)
+    image = np.random.default_rng(0).integers(0, 255, (64, 80, 1), np.uint8)
+    method = replace(load_host().method("mcnn"), stride=8, margin=8)
+    for local, calls in ((True, 6), (False, 1)):
+        network = Pooling(8)
+        chosen = replace(method, local=local)
+        density = prediction.density_of(network, chosen, image)
+        assert len(network.seen) == calls and not prediction.inexact(chosen, image.shape)
+        np.testing.assert_allclose(density, image[..., 0].reshape(8, 8, 10, 8).mean(axis=(1, 3)) / 1000, rtol=1e-5)
+    assert prediction.inexact(replace(method, local=False), (64, 160)) and not prediction.inexact(method, (64, 160))
