@@ -1,4 +1,7 @@
-"""Named amounts of work. A budget caps what a recipe asks for; it is part of a run's identity and of every caption."""
+"""Named amounts of work. A budget caps what a recipe asks for, or sets how many crops a run sees whatever the recipe's epochs.
+
+It is part of a run's identity and of every caption.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ class Budget:
     """Caps on a run; None caps nothing.
 
     Attributes:
+        crops: so many crops in all (to the nearest whole epoch), whatever the recipe's epochs; not a cap.
         epochs, steps: at most so many passes and so many steps.
         crop: crops of at most so many pixels a side.
         crops_per_step: at most so many crops a step.
@@ -22,6 +26,7 @@ class Budget:
     """
 
     name: str
+    crops: int | None = None
     epochs: int | None = None
     steps: int | None = None
     crop: int | None = None
@@ -37,6 +42,9 @@ class Budget:
         """One sentence for a caption."""
         if self.name == "paper":
             return "budget paper: everything the recipe asks for"
+        if self.crops:
+            size = f"at most {self.crop}×{self.crop} px"
+            return f"budget {self.name}: {self.crops:,} crops of {size}, whatever the recipe's epochs"
         test = f", at most {self.test_images} test images" if self.test_images else ""
         crops = "one crop" if self.crops_per_step == 1 else f"{self.crops_per_step} crops"
         return (
@@ -46,8 +54,11 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget("smoke", 6, 60, 48, 4, validations=2, validation_images=4, test_images=12),
-    "quick": Budget("quick", 12, 2000, 256, 1, validations=4, validation_images=32),
+    "smoke": Budget(
+        "smoke", epochs=6, steps=60, crop=48, crops_per_step=4, validations=2, validation_images=4, test_images=12
+    ),
+    "quick": Budget("quick", epochs=12, steps=2000, crop=256, crops_per_step=1, validations=4, validation_images=32),
+    "standard": Budget("standard", crops=24_000, crop=256, crops_per_step=4, validations=12),
     "paper": Budget("paper"),
 }
 
@@ -90,6 +101,10 @@ class Plan:
 def plan(recipe: Recipe, budget: Budget, training_images: int) -> Plan:
     """The length of a run of `recipe` (already capped) under `budget` on so many images."""
     steps = max(1, -(-training_images // recipe.images_per_step))
+    if budget.crops:
+        per_epoch = steps * recipe.images_per_step * recipe.crops_per_image
+        epochs = max(1, round(budget.crops / per_epoch))
+        return Plan(epochs, steps, max(1, round(epochs / budget.validations)))
     epochs = min(recipe.epochs, budget.epochs or recipe.epochs)
     if budget.steps:
         epochs = min(epochs, max(1, budget.steps // steps))

@@ -15,7 +15,9 @@ from harness.commands.cli import data_root_option, plugin_option
 @click.command("bench")
 @click.option("--methods", required=True, help='"all", or names: mcnn,csrnet. A variant in brackets: NAME[VARIANT].')
 @click.option("--datasets", required=True, help='"all", or names: shtech_a,ucf_cc_50. See: harness data list.')
-@click.option("--budget", default="quick", show_default=True, help="smoke, quick or paper: how much work a run may be.")
+@click.option(
+    "--budget", default="quick", show_default=True, help="smoke, quick, standard or paper: how much work a run may be."
+)
 @click.option("--recipe", default="common", show_default=True, help="common (one schedule for all) or paper.")
 @click.option("--seeds", default="0", show_default=True, help="Seeds, e.g. 0,1,2.")
 @click.option(

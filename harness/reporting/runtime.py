@@ -89,7 +89,7 @@ def _table(
     )
 
 
-BUDGETS = ("paper", "quick", "smoke")
+BUDGETS = ("paper", "standard", "quick", "smoke")
 
 
 def _training_minutes(records: Sequence[Record], device: str) -> dict[tuple[str, str], Cell]:

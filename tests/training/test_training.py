@@ -204,6 +204,15 @@ def test_budgets_cap_recipes() -> None:
     assert (length.epochs, length.steps_per_epoch) == (10, 9)
     assert plan(recipe, Budget("x", epochs=10, steps=20), 36).epochs == 2
     assert plan(nine, BUDGETS["paper"], 270).epochs == 400
+    standard = BUDGETS[
+        "standard"
+    ]  # 24,000 crops: 6,000 steps of 4, whatever the recipe's epochs, on few images and on many
+    for images, each in ((270, 68), (36, 9), (720, 180)):
+        length = plan(capped(COMMON, standard), standard, images)
+        assert length.steps_per_epoch == each and abs(4 * each * length.epochs - 24_000) <= 2 * each
+        assert 11 <= length.epochs // length.validate_every <= 13
+    one_crop = plan(capped(Recipe("paper", 5, images_per_step=1, crops_per_image=1), standard), standard, 270)
+    assert one_crop.epochs * one_crop.steps_per_epoch == pytest.approx(24_000, abs=135)
     short = plan(recipe, Budget("x", steps=5), 400)
     assert (short.epochs, short.steps_per_epoch) == (1, 5)
 
