@@ -16,6 +16,10 @@ class DataError(HarnessError):
     """A dataset file that is missing, damaged or says something impossible. The message starts with its path."""
 
 
+class InvalidMethodError(HarnessError):
+    """A method that is not what `harness.Method` describes: whatever it measured would mean nothing."""
+
+
 class DivergedError(Exception):
     """The loss of a run stopped being a finite number."""
 
@@ -26,7 +30,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> HarnessError:
     Names the nearest known one, when one is near, and lists them all.
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest(name, known)
     listed = ", ".join(known) if known else "none"
     return HarnessError(f"unknown {kind} {name!r}.{hint} Known: {listed}.")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ " Did you mean 'x'?" where one of `known` is near `name`, else ""."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -170,6 +170,8 @@ class Method:
             large to predict whole.
         local: whether nothing beyond the margin influences it. False for networks that pool over the whole picture, or
             whose resizing depends on its size: they are predicted whole up to a larger size.
+        unit: where its last layer predicts heads a pixel × a unit of its paper's own under every recipe, that unit; 0 where it
+            follows `density_scale`.
         pretrained: name of the pretrained part ("vgg16"), or None.
         variants: the paper's ablation rows by name.
         teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
@@ -190,6 +192,7 @@ class Method:
     outside: str = "mask"
     margin: int = 128
     local: bool = True
+    unit: float = 0.0
     pretrained: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.errors import HarnessError
 from harness.method import Method, ModelOptions, Stage, inference_network, named_outputs
 from harness.training.backend import BACKENDS
 
@@ -74,19 +75,24 @@ def verdicts(
     files = [Path(file).resolve() for file in plugin_files]
     chosen = load_host(files).method(method) if isinstance(method, str) else method
     yield _verdict("recipe", _recipe, chosen)
-    built = _verdict("builds", _builds, chosen)
-    yield built
-    if not built.ok:
+    try:
+        network = _builds(chosen)
+    except HarnessError as error:
+        yield Verdict("builds", False, str(error))
         return
+    yield Verdict("builds", True, f"{network.count_params():,} weights")
     for name, check in (
-        ("any size", _any_size),
         ("output", _output),
+        ("any size", _any_size),
+        ("loss", _loss),
+        ("names", _names),
+        ("density scale", _scale),
         ("loss and gradients", _gradients),
         ("save and load", _round_trip),
         ("same output twice", _repeatable),
         ("inference network", _inference),
     ):
-        yield _verdict(name, check, chosen)
+        yield _verdict(name, partial(check, network=network), chosen)
     for one in backends if backends is not None else filter(importlib.util.find_spec, BACKENDS):
         yield _verdict(f"a step on {one}", partial(_step_elsewhere, backend_name=one, files=files), chosen)
 
@@ -94,7 +100,7 @@ def verdicts(
 def _verdict(name: str, check: Callable[[Method], str], method: Method) -> Verdict:
     try:
         return Verdict(name, True, check(method))
-    except AssertionError as error:
+    except (AssertionError, HarnessError) as error:
         return Verdict(name, False, str(error) or "failed")
     except Exception as error:
         return Verdict(name, False, f"{type(error).__name__}: {error}")
@@ -119,26 +125,46 @@ def _recipe(method: Method) -> str:
     return f"{len(method.recipe.stages)} stages, {method.recipe.epochs} epochs, as JSON"
 
 
-def _builds(method: Method) -> str:
-    import keras
+def _builds(method: Method) -> Any:
+    from harness.training import soundness
 
-    from harness.training.network import matches
+    return soundness.built(method, _options(method))
 
-    network = method.build(_options(method))
-    assert isinstance(network, keras.Model), f"build returned {type(network).__name__}; expected a keras.Model"
-    image = network.input["image"] if isinstance(network.input, dict) else network.input
-    assert tuple(image.shape) == (None, None, None, method.channels), (
-        f"its input is {tuple(image.shape)}; expected (None, None, None, {method.channels}): any size, channels as declared"
-    )
-    outputs = named_outputs(network.output)
-    assert "density" in outputs, f"its outputs are {sorted(outputs)}; one must be called 'density'"
-    names = [layer.name for layer in network.layers if layer.count_params()]
-    for stage in method.recipe.stages:
-        trained = [
-            name for name in names if not stage.trains or any(matches(name, pattern) for pattern in stage.trains)
-        ]
-        assert trained, f"stage {stage.name!r} trains {', '.join(stage.trains)}: no layer with weights is called so"
-    return f"{network.count_params():,} weights"
+
+def _output(method: Method, network: Any) -> str:
+    from harness.training import soundness
+
+    soundness.check_density(method, network)
+    return f"density at stride {method.stride}, float32"
+
+
+def _loss(method: Method, network: Any) -> str:
+    from harness.training import soundness
+
+    return f"terms {', '.join(soundness.check_loss(method, network, _options(method)))}"
+
+
+def _names(method: Method, network: Any) -> str:
+    """Of the paper's recipe, and of those it has for single benchmarks."""
+    from harness.training import soundness
+
+    terms = soundness.check_loss(method, network, _options(method))
+    for recipe in (method.recipe, *method.recipes.values()):
+        soundness.check_names(method, network, recipe, terms)
+    return "every name in its stages is a term's or a layer's"
+
+
+def _scale(method: Method, network: Any) -> str:
+    from harness.training import soundness
+
+    soundness.check_scale(method, network, _options(method))
+    return "a unit of its own" if method.unit else "follows density_scale"
+
+
+def _side(method: Method, least: int = 64) -> int:
+    from harness.training import soundness
+
+    return soundness.side(method, least)
 
 
 def _image(method: Method, height: int, width: int, batch: int = 1) -> np.ndarray:
@@ -146,14 +172,10 @@ def _image(method: Method, height: int, width: int, batch: int = 1) -> np.ndarra
     return generator.integers(0, 255, (batch, height, width, method.channels)).astype(np.float32)
 
 
-def _side(method: Method, least: int = 64) -> int:
-    return -(-least // method.side_multiple) * method.side_multiple
-
-
-def _any_size(method: Method) -> str:
+def _any_size(method: Method, network: Any) -> str:
     from harness.training.prediction import density_of
 
-    network = inference_network(method.build(_options(method)))
+    network = inference_network(network)
     for height, width in ((_side(method), _side(method, 96)), (37, 53), (1, 1)):
         image = _image(method, height, width)[0].astype(np.uint8)
         density = density_of(network, method, image)
@@ -163,35 +185,13 @@ def _any_size(method: Method) -> str:
     return "1×1, 37×53 and more"
 
 
-def _output(method: Method) -> str:
-    network = inference_network(method.build(_options(method)))
-    side = _side(method)
-    found = np.asarray(network.predict_on_batch(_image(method, side, 2 * side, 2)))
-    expected = (2, side // method.stride, 2 * side // method.stride, 1)
-    assert found.shape == expected, f"its density is {found.shape}; expected {expected} at stride {method.stride}"
-    assert found.dtype == np.float32, f"its density is {found.dtype}; expected float32, whatever the precision inside"
-    return f"density at stride {method.stride}, float32"
-
-
-def _crops(method: Method, step: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    side, generator = _side(method), np.random.default_rng(step)
-    images = generator.integers(0, 255, (2, side, side, method.channels)).astype(np.uint8)
-    points = np.full((2, 16, 4), [0, 0, 4, 1], np.float32)
-    points[..., :2] = generator.uniform(0, side, (2, 16, 2))
-    points[1, 9:, 3] = 0  # padding
-    maps = {
-        name: generator.uniform(0, 1, (2, side, side, 1)).astype(np.float32) for name in method.maps(_options(method))
-    }
-    return images, points, maps
-
-
 def _train(method: Method) -> tuple[list[float], list[str]]:
     """Losses of a few steps, and the trainable weights that did not move in them."""
     import warnings
 
     from keras import ops
 
-    from harness.training import backend
+    from harness.training import backend, soundness
     from harness.training.network import PointTrainer
 
     network = method.build(_options(method))
@@ -201,7 +201,7 @@ def _train(method: Method) -> tuple[list[float], list[str]]:
     before = [ops.convert_to_numpy(weight).copy() for weight in network.trainable_weights]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Gradients do not exist")  # said below, by name
-        losses = [trainer.train(*_crops(method, step)) for step in range(STEPS)]
+        losses = [trainer.train(*soundness.crops(method, _options(method), step)) for step in range(STEPS)]
     still = [
         weight.path
         for weight, old in zip(network.trainable_weights, before, strict=True)
@@ -210,7 +210,7 @@ def _train(method: Method) -> tuple[list[float], list[str]]:
     return losses, still
 
 
-def _gradients(method: Method) -> str:
+def _gradients(method: Method, network: Any) -> str:
     from harness.training import backend
 
     losses: list[float] = []
@@ -226,9 +226,9 @@ def _gradients(method: Method) -> str:
     return f"losses {', '.join(f'{loss:.3g}' for loss in losses)}; every trainable weight moves"
 
 
-def _round_trip(method: Method) -> str:
+def _round_trip(method: Method, network: Any) -> str:
     image = _image(method, _side(method), _side(method))
-    first, second = (method.build(_options(method)) for _ in range(2))
+    first, second = network, method.build(_options(method))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.weights.h5")
         first.save_weights(path)
@@ -238,9 +238,8 @@ def _round_trip(method: Method) -> str:
     return "the same density from loaded weights"
 
 
-def _repeatable(method: Method) -> str:
-    network = inference_network(method.build(_options(method)))
-    image = _image(method, _side(method), _side(method))
+def _repeatable(method: Method, network: Any) -> str:
+    network, image = inference_network(network), _image(method, _side(method), _side(method))
     _alike(_density(network, image), _density(network, image), "the output of a second call with training=False")
     return "training=False repeats"
 
@@ -251,8 +250,7 @@ def _density(network: Any, image: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(named_outputs(network(image, training=False))["density"])
 
 
-def _inference(method: Method) -> str:
-    network = method.build(_options(method))
+def _inference(method: Method, network: Any) -> str:
     cut = inference_network(network)
     assert not isinstance(cut.input, dict) and not isinstance(cut.output, dict), "it still has other inputs or outputs"
     image = _image(method, _side(method), _side(method))
@@ -292,7 +290,11 @@ def _main(name: str, *files: str) -> None:
 
     backend.start()
     backend.prepare(0)
-    print(json.dumps(_train(load_host(map(Path, files)).method(name))[0]))
+    try:
+        print(json.dumps(_train(load_host(map(Path, files)).method(name))[0]))
+    except Exception as error:  # JAX ends its tracebacks with a note on itself: the one line that counts is said here
+        lines = str(error).strip().splitlines() or [""]
+        raise SystemExit(f"{type(error).__name__}: {lines[0]}") from None
 
 
 if __name__ == "__main__":

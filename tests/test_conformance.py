@@ -26,7 +26,13 @@ def test_method(name: str, check_method: Any) -> None:
 def build(options: ModelOptions) -> keras.Model:
     image = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, strides=4, padding="same", activation="relu", name="first")(image)
-    return keras.Model(image, keras.layers.Conv2D(1, 1, dtype="float32", name="last")(x))
+    x = keras.layers.Conv2D(1, 1, name="last")(x)
+    return keras.Model(image, keras.layers.Rescaling(options.heads_a_cell(4), dtype="float32")(x))
+
+
+def unscaled(options: ModelOptions) -> keras.Model:
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, keras.layers.Conv2D(1, 4, strides=4, padding="same", dtype="float32")(image))
 
 
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
@@ -77,9 +83,10 @@ def random_in_test(options: ModelOptions) -> keras.Model:
         (replace(GOOD, build=fixed_size), "builds", "its input is (None, 64, 64, 3); expected (None, None, None, 3)"),
         (replace(GOOD, build=lambda options: None), "builds", "build returned NoneType; expected a keras.Model"),
         (replace(GOOD, channels=1), "builds", "expected (None, None, None, 1)"),
-        (replace(GOOD, stride=8), "output", "expected (2, 8, 16, 1) at stride 8"),
+        (replace(GOOD, stride=8), "output", "expected (2, 8, 16, 1): one channel at the declared stride of 8"),
         (replace(GOOD, build=dead_weights), "loss and gradients", "2 trainable weights get no gradient: unused/kernel"),
-        (replace(GOOD, loss=infinite), "loss and gradients", "losses of 4 steps"),
+        (replace(GOOD, loss=infinite), "loss", "inf on the first batch; expected a number"),
+        (replace(GOOD, build=unscaled), "density scale", "with twice the density_scale its map is 1 times as large"),
         (
             replace(GOOD, build=random_in_test),
             "same output twice",
@@ -92,8 +99,8 @@ def random_in_test(options: ModelOptions) -> keras.Model:
         ),
         (
             replace(GOOD, recipe=Recipe("paper", epochs=1, stages=(Stage(trains=("frist",)),))),
-            "builds",
-            "trains frist: no layer with weights is called so",
+            "names",
+            "trains 'frist': no layer with weights is called so. Did you mean 'first'?",
         ),
         (replace(GOOD, recipe=Recipe("paper", epochs=1, stages=(Stage(optimizer="adm"),))), "recipe", "adm"),
     ],
@@ -104,6 +111,7 @@ def random_in_test(options: ModelOptions) -> keras.Model:
         "stride",
         "dead weights",
         "loss",
+        "scale",
         "random",
         "crop",
         "stage",

@@ -47,8 +47,10 @@ def list_command(as_json: bool, plugin_files: tuple[Path, ...]) -> None:
 def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]) -> None:
     """What METHOD is: citation, inputs, sizes, the paper's recipe, variants and published numbers. Builds its network."""
     host = load(plugin_files)
-    name, _, variant = method_name.partition("[")
-    shown = _describe(host, host.method(name), variant.removesuffix("]"))
+    from harness.runs.plan import parse_method
+
+    name, variant = parse_method(host, method_name)
+    shown = _describe(host, host.method(name), variant)
     if as_json:
         click.echo(json.dumps(shown, allow_nan=False))
         return
@@ -114,13 +116,10 @@ def new_command(name: str, out: Path) -> None:
 def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from harness.errors import unknown_name
     from harness.method import ModelOptions
     from harness.reporting import published
     from harness.training import backend
 
-    if variant and variant not in method.variants:
-        raise unknown_name(f"variant of {method.name}", variant, method.variants)
     backend.start()
     from harness.runs.outcome import model_size
 

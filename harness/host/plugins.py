@@ -60,7 +60,7 @@ class Host:
         """The method called `name`, or `HarnessError` with the nearest known name."""
         self._refuse_clash(name)
         if name not in self.methods:
-            raise unknown_name("method", name, self.methods)
+            raise self._unknown("method", name, self.methods)
         return self.methods[name]
 
     def benchmark(self, name: str) -> Benchmark:
@@ -75,7 +75,7 @@ class Host:
             return benchmark_of(folder.resolve(), frozenset(self.benchmarks))
         if "/" in name:
             raise HarnessError(f"dataset {name}: no such folder")
-        raise unknown_name("dataset", name, self.benchmarks)
+        raise self._unknown("dataset", name, self.benchmarks)
 
     def call(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
         """(plugin, result) for each plugin that implements `hook`; one that raises is reported and passed over."""
@@ -90,6 +90,14 @@ class Host:
                 raise
             except Exception as error:
                 plugin.errors.append(f"{hook} raised {type(error).__name__}: {error}")
+
+    def _unknown(self, kind: str, name: str, known: Iterable[str]) -> HarnessError:
+        """The error for a name that nothing brought; where a plugin could not be loaded, that is said, and no guess is made."""
+        broken = next((plugin for plugin in self.plugins if plugin.errors and not plugin.adds), None)
+        if broken is None:
+            return unknown_name(kind, name, known)
+        said = f"plugin {broken.name} ({broken.origin}) brought nothing, mend it first: {broken.errors[0]}"
+        return HarnessError(f"unknown {kind} {name!r}: {said}")
 
     def _refuse_clash(self, name: str) -> None:
         clash = next((clash for clash in self.clashes if f"{name!r}" in clash), None)

@@ -101,18 +101,23 @@ def _agreed(spec: CellRequest) -> tuple[Host, Run, tuple[Sample, ...]]:
 
 def _outcome_of(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, report: Report) -> dict[str, Any]:
     """What became of the run: the parts of its record that were not known before."""
-    from harness.errors import DivergedError
+    from harness.errors import DivergedError, InvalidMethodError
 
     try:
         return _run(host, run, samples, spec, report)
     except DivergedError as error:
         return {"status": "diverged", "message": str(error)}
+    except InvalidMethodError as error:
+        return {"status": "invalid", "message": str(error)}
     except Exception as error:
         import traceback
 
+        from harness.training.soundness import place_of
+
         traceback.print_exc()
         status = "oom" if backend.out_of_memory(error) else "failed"
-        return {"status": status, "message": _one_line(error)}
+        place = place_of(error, run.method)
+        return {"status": status, "message": _one_line(error) + (f" ({place})" if place else "")}
 
 
 def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, report: Report) -> dict[str, Any]:

@@ -32,15 +32,26 @@ def parse_methods(host: Host, text: str) -> list[tuple[str, str]]:
         return [(name, "") for name in sorted(host.methods)]
     pairs = []
     for item in filter(None, (part.strip() for part in text.split(","))):
-        name, _, rest = item.partition("[")
-        method = host.method(name)
-        variant = rest.removesuffix("]")
-        if variant and variant not in method.variants:
-            raise unknown_name(f"variant of {name}", variant, method.variants)
-        pairs.append((name, variant))
+        pairs.append(parse_method(host, item))
     if not pairs:
         raise HarnessError(f"--methods {text!r} names no method. Known: {', '.join(sorted(host.methods))}.")
     return list(dict.fromkeys(pairs))
+
+
+def parse_method(host: Host, text: str) -> tuple[str, str]:
+    """ "sasnet[no_pra]" → ("sasnet", "no_pra"), "mcnn" → ("mcnn", "").
+
+    Raises:
+        HarnessError: an unknown name, or brackets that do not close.
+    """
+    name, bracket, rest = text.partition("[")
+    if bracket and (not rest.endswith("]") or rest == "]"):
+        example = rest.strip("[]") or "VARIANT"
+        raise HarnessError(f"method {text!r}: expected NAME or NAME[VARIANT], for example {name}[{example}]")
+    method, variant = host.method(name), rest.removesuffix("]")
+    if variant and variant not in method.variants:
+        raise unknown_name(f"variant of {name}", variant, method.variants)
+    return name, variant
 
 
 def parse_datasets(host: Host, text: str) -> list[Benchmark]:

@@ -18,8 +18,8 @@ from harness.files.atomic import replacing
 from harness.run import SCHEMA_VERSION, identity_hash
 
 FILE = "record.json"
-STATUSES = ("ok", "failed", "timeout", "oom", "diverged")
-Status = Literal["ok", "failed", "timeout", "oom", "diverged"]
+STATUSES = ("ok", "failed", "timeout", "oom", "diverged", "invalid")
+Status = Literal["ok", "failed", "timeout", "oom", "diverged", "invalid"]
 
 
 class _Strict(BaseModel):
@@ -54,7 +54,10 @@ class Model(_Strict):
 
 
 class Epoch(_Strict):
-    """One line of history. Seconds of training, and of them spent waiting for data."""
+    """One line of history. Seconds of training, and of them spent waiting for data.
+
+    `mae` is that of the crops trained on, `terms` each term of the loss before its weight, as "TERM_loss".
+    """
 
     epoch: int
     stage: str
@@ -64,6 +67,8 @@ class Epoch(_Strict):
     waited: float
     val_mae: float | None = None
     val_rmse: float | None = None
+    mae: float | None = None
+    terms: dict[str, float] = {}
 
 
 class Training(_Strict):

@@ -69,6 +69,13 @@ def prepare(seed: int, precision: str = "float32") -> None:
     keras.mixed_precision.set_dtype_policy(precision)
 
 
+def begin_anew() -> None:
+    """Forgets the networks built so far, so that layers without a name are called as in a new process; call `prepare` next."""
+    import keras
+
+    keras.utils.clear_session(free_memory=False)
+
+
 PARALLEL = "HARNESS_DATA_PARALLEL"  # reaches the cells' processes; no part of a run's identity
 
 

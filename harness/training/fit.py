@@ -15,7 +15,7 @@ from harness.data.run_data import RunData
 from harness.errors import DivergedError
 from harness.method import Stage, inference_network
 from harness.run import Run
-from harness.training import backend, state, weights
+from harness.training import backend, soundness, state, weights
 from harness.training.evaluation import evaluate, summary
 from harness.training.network import PointTrainer, learning_rate
 
@@ -69,8 +69,8 @@ class _Session:
     @property
     def over(self) -> bool:
         """Whether all epochs are done, or early stopping ends the run here; a resumed run must find so too."""
-        patience = self.job.run.recipe.patience
-        return self.progress.epoch >= self.plan.epochs or bool(patience and self.progress.stale >= patience)
+        progress, patience = self.progress, self.job.run.recipe.patience
+        return progress.epoch >= self.plan.epochs or progress.stopped or bool(patience and progress.stale >= patience)
 
 
 def stage_ends(stages: tuple[Stage, ...], epochs: int) -> list[int]:
@@ -99,10 +99,9 @@ def train(job: Job) -> Trained:
         progress.stage = number
         if progress.epoch % session.plan.validate_every == 0 or progress.epoch == session.plan.epochs:
             _validate(session, number, entry)
+        _tell(session, number, entry)
         progress.history.append(entry)
         job.report("epoch", **entry, epochs=session.plan.epochs)
-        if listeners:
-            listeners.on_epoch_end(progress.epoch - 1, {k: v for k, v in entry.items() if isinstance(v, float)})
         state.save(job.folder / STATE, progress, session.trainer)
     if listeners:
         listeners.on_train_end()
@@ -110,14 +109,33 @@ def train(job: Job) -> Trained:
     return Trained(session.trainer.network, progress, session.plan)
 
 
+def _tell(session: _Session, number: int, entry: dict[str, Any]) -> None:
+    """Gives the epoch to the callbacks under the keys that Keras' own expect; one of them may end the run."""
+    if not session.listeners:
+        return
+    progress = session.progress
+    logs = {key: value for key, value in entry.items() if isinstance(value, float) and key not in ("seconds", "waited")}
+    session.listeners.on_epoch_end(progress.epoch - 1, {**logs, **entry["terms"]})
+    if session.trainer.stop_training:
+        progress.stopped = True
+        if "val_mae" not in entry:  # the weights that were best so far may be none yet
+            _validate(session, number, entry)
+
+
 def _opened(job: Job) -> _Session:
-    """The job with its network built, its length known and its progress read."""
+    """The job with its network built, its length known and its progress read.
+
+    Raises:
+        InvalidMethodError: the method is not what it says.
+    """
     run, data = job.run, job.data
     backend.prepare(run.request.seed, run.request.precision)
     backend.share_among_devices(run.recipe.images_per_step * run.recipe.crops_per_image)
-    trainer = PointTrainer(
-        run.method.build(run.options), run.method, replace(run.options, largest_count=data.largest_count)
-    )
+    options = replace(run.options, largest_count=data.largest_count)
+    terms = soundness.check(run.method, options, run.recipe)
+    backend.begin_anew()  # as if nothing had been built or drawn
+    backend.prepare(run.request.seed, run.request.precision)
+    trainer = PointTrainer(run.method.build(run.options), run.method, options, terms)
     length = plan(run.recipe, run.budget, len(data.split.train))
     progress = state.read_progress(job.folder / STATE) or state.Progress()
     job.report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
@@ -147,7 +165,8 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
         session.trainer,
         session.listeners,
     )
-    waiting, started, total, rate = Waiting(), time.perf_counter(), 0.0, stage.learning_rate
+    waiting, started, rate = Waiting(), time.perf_counter(), stage.learning_rate
+    totals: dict[str, float] = {}
     steps, begin = session.plan.steps_per_epoch, session.ends[number - 1] if number else 0
     stage_steps = (session.ends[number] - begin) * steps
     if listeners:
@@ -158,15 +177,17 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
         trainer.optimizer.learning_rate = rate
         if listeners:
             listeners.on_train_batch_begin(position)
-        loss = trainer.train(*crops)
+        measured = trainer.step(*crops)
+        loss = measured["loss"]
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the loss became {loss} at epoch {progress.epoch + 1}, step {position + 1} (stage {stage.name}, "
                 f"learning rate {rate:g})"
             )
-        total += loss
+        for name, value in measured.items():
+            totals[name] = totals.get(name, 0.0) + value
         if listeners:
-            listeners.on_train_batch_end(position, {"loss": loss})
+            listeners.on_train_batch_end(position, measured)
         done = progress.epoch * steps + position + 1
         session.job.report("step", step=done, total=session.plan.epochs * steps, loss=loss)
     seconds = time.perf_counter() - started
@@ -177,10 +198,12 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
     return {
         "epoch": progress.epoch,
         "stage": stage.name,
-        "loss": total / steps,
+        "loss": totals.pop("loss") / steps,
+        "mae": totals.pop("mae") / steps,
         "learning_rate": rate,
         "seconds": round(seconds, 3),
         "waited": round(waiting.seconds, 3),
+        "terms": {name: total / steps for name, total in totals.items()},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -19,9 +19,10 @@ class PointTrainer(keras.Model):
     which Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
     """
 
-    def __init__(self, network: keras.Model, method: Method, options: ModelOptions) -> None:
+    def __init__(self, network: keras.Model, method: Method, options: ModelOptions, terms: Iterable[str] = ()) -> None:
         super().__init__(name="point_trainer")
-        self._taught = isinstance(network.input, dict)
+        self._error = keras.metrics.Mean("mae")
+        self._terms = {name: keras.metrics.Mean(f"{name}_loss") for name in terms}
         self.network = network
         self._method = method
         self._options = options
@@ -48,14 +49,25 @@ class PointTrainer(keras.Model):
 
     def train(self, images: Any, points: Any, maps: Mapping[str, Any] | None = None) -> float:
         """One step; returns its loss before the step. `maps`: the method's label maps, float32 [B, h, w, 1] by name."""
-        return float(self.train_on_batch({"image": images, "points": points, **_prefixed(maps or {})}))
+        return self.step(images, points, maps)["loss"]
+
+    def step(self, images: Any, points: Any, maps: Mapping[str, Any] | None = None) -> dict[str, float]:
+        """One step; returns what was measured before it.
+
+        Returns:
+            "loss"; "mae", the mean absolute error of the crops' counts; and each term of the loss, unweighted, as "TERM_loss".
+        """
+        inputs = {"image": images, "points": points, **_prefixed(maps or {})}
+        return {name: float(value) for name, value in self.train_on_batch(inputs, return_dict=True).items()}
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Keras' own, the counts' error, and each term of the loss; reset before every step."""
+        own = {id(metric): metric for metric in (*super().metrics, self._error, *self._terms.values())}
+        return list(own.values())
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
-        image = ops.cast(inputs["image"], "float32")
-        if not self._taught:
-            return self.network(image, training=training)
-        taught = self._method.taught(_batch(inputs), self._options)
-        return self.network({"image": image, **taught}, training=training)
+        return self.network(fed(self._method, self.network, _batch(inputs), self._options), training=training)
 
     def build(self, _input_shape: Any = None) -> None:
         self.built = True
@@ -68,10 +80,16 @@ class PointTrainer(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        terms = self._method.loss(_batch(x), named_outputs(y_pred), self._options)
+        batch, outputs = _batch(x), named_outputs(y_pred)
+        terms = self._method.loss(batch, outputs, self._options)
+        counted = ops.sum(ops.cast(outputs["density"], "float32"), axis=(1, 2, 3))
+        self._error.update_state(ops.mean(ops.abs(counted - batch.counts())))
         total = ops.convert_to_tensor(0.0, "float32")
         for name, term in terms.items():
-            total = total + self._weights_of_terms.get(name, 1.0) * ops.cast(term, "float32")
+            value = ops.cast(term, "float32")
+            total = total + self._weights_of_terms.get(name, 1.0) * value
+            if name in self._terms:
+                self._terms[name].update_state(value)
         if self._l2:
             squares = [ops.sum(ops.square(ops.cast(weight, "float32"))) for weight in self.network.trainable_weights]
             total = total + 0.5 * self._l2 * sum(squares)
@@ -81,6 +99,12 @@ class PointTrainer(keras.Model):
 
 
 MAP = "map:"
+
+
+def fed(method: Method, network: keras.Model, batch: Batch, options: ModelOptions) -> Any:
+    """What `network` is given in training: the images as float32, and its training-only inputs where it has any."""
+    image = ops.cast(batch.image, "float32")
+    return {"image": image, **method.taught(batch, options)} if isinstance(network.input, dict) else image
 
 
 def _prefixed(maps: Mapping[str, Any]) -> dict[str, Any]:

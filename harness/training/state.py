@@ -20,7 +20,7 @@ STATE = "state.npz"
 class Progress:
     """Where a run stands, besides its weights.
 
-    `best` is the lowest validation MAE so far, `stale` the validations since it.
+    `best` is the lowest validation MAE so far, `stale` the validations since it; `stopped` says that a callback ended the run.
     """
 
     epoch: int = 0
@@ -31,6 +31,7 @@ class Progress:
     stale: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    stopped: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

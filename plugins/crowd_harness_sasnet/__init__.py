@@ -75,6 +75,7 @@ METHOD = Method(
     channels=3,
     margin=256,
     local=False,
+    unit=1000.0,
     pretrained="vgg16",
     variants=VARIANTS,
 )

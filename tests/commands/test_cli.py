@@ -48,6 +48,11 @@ def test_help_imports_no_keras() -> None:
         (("bench", "--methods", ",", "--datasets", "synth"), "names no method"),
         (("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "quik"), "Did you mean 'quick'?"),
         (
+            ("bench", "--methods", "sasnet[no_pra", "--datasets", "synth"),
+            "method 'sasnet[no_pra': expected NAME or NAME[VARIANT], for example sasnet[no_pra]",
+        ),
+        (("plugins", "show", "sasnet[]"), "expected NAME or NAME[VARIANT]"),
+        (
             ("bench", "--methods", "mcnn", "--datasets", "synth", "--recipe", "comon"),
             "Did you mean 'common'?",
         ),
@@ -140,8 +145,8 @@ def test_data_check_exits_1_on_damage(harness: Command, tiny_shanghaitech: Calla
 
 
 def test_bench_isolates_every_way_to_fail(harness: Command, tmp_path: Path) -> None:
-    """Six bad methods and a good one: seven lines in the table, and a second call that runs nothing."""
-    methods = "crashing,diverging,killed,memory,raising,sleeping,tiny"
+    """Seven bad methods and a good one: eight lines in the table, and a second call that runs nothing."""
+    methods = "crashing,diverging,killed,memory,raising,sleeping,tiny,two_channels"
     arguments = ("bench", "--methods", methods, *SMOKE, "--timeout", "0.6")
     done = harness(*arguments)
     assert done.returncode == 1, done.stderr
@@ -151,16 +156,18 @@ def test_bench_isolates_every_way_to_fail(harness: Command, tmp_path: Path) -> N
         "diverging": "diverged",
         "killed": "oom",
         "memory": "oom",
-        "raising": "failed",
+        "raising": "invalid",
         "sleeping": "timeout",
         "tiny": "ok",
+        "two_channels": "invalid",
     }
     for message in (
         "crashed: signal SIGSEGV",
         "the loss became nan at epoch 1, step 1",
         "killed by signal SIGKILL",
         "MemoryError: cannot allocate 99 GiB",
-        "ValueError: this network cannot be built",
+        "build raised ValueError: this network cannot be built",
+        "its density of a 64×128 image is (2, 8, 16, 2); expected (2, 8, 16, 1)",
         "stopped: the time given by --timeout was over",
     ):
         assert message in done.stdout
@@ -169,7 +176,7 @@ def test_bench_isolates_every_way_to_fail(harness: Command, tmp_path: Path) -> N
     assert "\x1b" not in done.stdout + done.stderr and "\r" not in done.stderr
     again = harness(*arguments)
     assert again.returncode == 1 and again.stdout == done.stdout
-    assert "7 there already, 0 to run" in again.stderr
+    assert "8 there already, 0 to run" in again.stderr
     retried = harness(*arguments, "--retry", "oom", "--dry-run")
     assert sorted(line.split("-")[1] for line in retried.stdout.splitlines()) == ["killed", "memory"]
 

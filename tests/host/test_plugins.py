@@ -86,6 +86,18 @@ def test_a_broken_plugin_is_named_and_the_rest_go_on(tmp_path: Path, text: str, 
     assert not by_name(host, "good").errors
 
 
+def test_where_a_plugin_is_broken_no_guess_is_made(tmp_path: Path) -> None:
+    """The unknown method is most likely the broken plugin's own."""
+    host = plugins.load_host([file(tmp_path, "lite", "import nothing_of_this_name")])
+    with pytest.raises(
+        HarnessError, match=r"unknown method 'lite': plugin lite \(lite\.py \w+\) brought nothing, mend it"
+    ) as found:
+        host.method("lite")
+    assert "nothing_of_this_name" in str(found.value) and "Did you mean" not in str(found.value)
+    with pytest.raises(HarnessError, match="brought nothing"):
+        host.benchmark("my_photos")
+
+
 def test_a_broken_installed_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode() -> None:
         raise ImportError("libfoo.so is missing")

@@ -170,6 +170,58 @@ def test_selection_decides_what_is_looked_at(tmp_path: Path, monkeypatch: pytest
     assert make_run().id != make_run(select="test-oracle").id
 
 
+def test_every_term_of_the_loss_is_in_the_history_and_reaches_callbacks(tmp_path: Path) -> None:
+    """Two terms whose values are known: 2 and 30 before their weights; the loss is their weighted sum."""
+    run = make_run("two_terms", recipe="paper")
+    seen: list[dict[str, float]] = []
+
+    class Listener:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: None
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            seen.append(logs)
+
+    tmp_path.mkdir(exist_ok=True)
+    data = run_data(run, SAMPLES, MEMORY)
+    trained = training.train(training.Job(run, data, tmp_path, lambda *_, **__: None, lambda model: Listener()))
+    for entry, logs in zip(trained.progress.history, seen, strict=True):
+        assert entry["terms"] == pytest.approx({"near_loss": 2.0, "far_loss": 30.0}, rel=1e-5)
+        assert entry["loss"] == pytest.approx(2.0 + 0.1 * 30.0, rel=1e-5)
+        assert logs["near_loss"] == entry["terms"]["near_loss"] and logs["loss"] == entry["loss"] and logs["mae"] >= 0
+        assert ("val_mae" in logs) == ("val_mae" in entry)
+    assert any("val_mae" in logs for logs in seen) and not all("val_mae" in logs for logs in seen)
+
+
+def test_kerass_own_callbacks_find_their_keys(tmp_path: Path) -> None:
+    """CSVLogger has a column val_mae though the first epoch is not validated; EarlyStopping ends the run, also when resumed."""
+    import csv
+
+    import keras
+
+    run = make_run(seed=1)
+    run = replace(run, recipe=replace(run.recipe, stages=(Stage(learning_rate=0.0, optimizer="sgd"),)))
+    run = replace(run, budget=replace(run.budget, epochs=6, validations=3))
+    callbacks = [
+        keras.callbacks.CSVLogger(str(tmp_path / "log.csv")),
+        keras.callbacks.EarlyStopping("val_mae", mode="min", patience=1),
+    ]
+    data = run_data(run, SAMPLES, MEMORY)
+
+    def listen(model: Any) -> Any:
+        listeners = keras.callbacks.CallbackList(callbacks, model=model)
+        listeners.on_train_begin()
+        return listeners
+
+    first = training.train(training.Job(run, data, tmp_path, lambda *_, **__: None, listen))
+    assert first.progress.epoch == 4 and first.progress.stopped  # validated after 2 and 4; the second is no better
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["val_mae"]) for row in rows] == [False, True, False, True]
+    again = training.train(training.Job(run, data, tmp_path, lambda *_, **__: None))
+    assert again.progress.epoch == 4
+
+
 def test_early_stopping(tmp_path: Path) -> None:
     run = make_run()
     budget = replace(run.budget, validations=50)

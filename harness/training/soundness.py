@@ -1,0 +1,222 @@
+"""What every method must do before its numbers mean anything: seconds to find out, and each cell begins with it.
+
+Each check raises `InvalidMethodError` with one line: what was found, what is expected, and the plugin's own file and line.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from harness.errors import InvalidMethodError, nearest
+from harness.method import Method, ModelOptions, Recipe, named_outputs
+from harness.nn.batch import Batch
+from harness.training import backend
+from harness.training.network import fed, matches
+
+LEAST_SIDE = 64  # pixels
+LARGEST_COUNT = 40.0
+ROUND_OFF = 1e-3
+
+
+def check(method: Method, options: ModelOptions, recipe: Recipe) -> tuple[str, ...]:
+    """Builds the method's network (without pretrained weights), tries it and its loss on drawn noise; the names of its terms.
+
+    Raises:
+        InvalidMethodError: it is not what `harness.Method` describes.
+    """
+    options = replace(options, pretrained="none", largest_count=options.largest_count or LARGEST_COUNT)
+    network = built(method, options)
+    check_density(method, network)
+    terms = check_loss(method, network, options)
+    check_names(method, network, recipe, terms)
+    check_scale(method, network, options)
+    return terms
+
+
+def place(function: Callable[..., Any]) -> str:
+    """ "plugin.py:12", where `function` begins; "" where that is not known."""
+    try:
+        return f"{Path(inspect.getsourcefile(function) or '').name}:{inspect.getsourcelines(function)[1]}"
+    except (OSError, TypeError):
+        return ""
+
+
+def place_of(error: BaseException, method: Method) -> str:
+    """ "losses.py:31": the last line of the plugin's own folder that `error` passed through, "" if it did not."""
+    own = {Path(file).parent for file in map(_file, (method.build, method.loss)) if file}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent in own]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def _file(function: Any) -> str:
+    try:
+        return inspect.getsourcefile(function) or ""
+    except TypeError:
+        return ""
+
+
+def _wrong(method: Method, function: Callable[..., Any], message: str) -> InvalidMethodError:
+    where = place(function)
+    return InvalidMethodError(f"method {method.name}{f' ({where})' if where else ''}: {message}")
+
+
+def _called(method: Method, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a plugin's function; what it raises names the plugin's line, in one line."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        if backend.out_of_memory(error):
+            raise
+        lines = str(error).strip().splitlines() or [""]
+        where = place_of(error, method) or place(function)
+        raise InvalidMethodError(
+            f"method {method.name}{f' ({where})' if where else ''}: {what} raised {type(error).__name__}: {lines[0]}"
+        ) from error
+
+
+def built(method: Method, options: ModelOptions) -> keras.Model:
+    """The network: a Keras model from any size of image, with a "density"."""
+    network = _called(method, "build", method.build, options)
+    if not isinstance(network, keras.Model):
+        raise _wrong(method, method.build, f"build returned {type(network).__name__}; expected a keras.Model")
+    inputs = getattr(network, "input", None)  # Keras raises AttributeError where there is none
+    if inputs is None:
+        raise _wrong(
+            method,
+            method.build,
+            f"build returned a {type(network).__name__} without inputs; expected a functional keras.Model",
+        )
+    image = inputs["image"] if isinstance(inputs, dict) else inputs
+    if tuple(image.shape) != (None, None, None, method.channels):
+        raise _wrong(
+            method,
+            method.build,
+            f"its input is {tuple(image.shape)}; expected (None, None, None, {method.channels}): any size, the channels it "
+            f"declares",
+        )
+    outputs = named_outputs(network.output)
+    if not isinstance(outputs, Mapping) or "density" not in outputs:
+        found = sorted(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
+        raise _wrong(method, method.build, f"its outputs are {found}; one must be called 'density'")
+    return network
+
+
+def side(method: Method, least: int = LEAST_SIDE) -> int:
+    """The least multiple of what the network wants that is at least `least` pixels."""
+    return -(-least // method.side_multiple) * method.side_multiple
+
+
+def crops(method: Method, options: ModelOptions, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Two crops of noise with sixteen and nine heads, and noise for label maps: what `PointTrainer.train` takes."""
+    length, generator = side(method), np.random.default_rng(seed)
+    images = generator.integers(0, 255, (2, length, length, method.channels)).astype(np.uint8)
+    points = np.full((2, 16, 4), [0, 0, 4, 1], np.float32)
+    points[..., :2] = generator.uniform(0, length, (2, 16, 2))
+    points[1, 9:, 3] = 0  # padding
+    maps = {name: generator.uniform(0, 1, (2, length, length, 1)).astype(np.float32) for name in method.maps(options)}
+    return images, points, maps
+
+
+def check_density(method: Method, network: keras.Model) -> None:
+    """Its map has one channel, the declared stride, and is float32."""
+    length = side(method)
+    images = np.random.default_rng(1).integers(0, 255, (2, length, 2 * length, method.channels)).astype(np.float32)
+    density = _forward(method, network, images)["density"]
+    expected = (2, length // method.stride, 2 * length // method.stride, 1)
+    if tuple(density.shape) != expected:
+        raise _wrong(
+            method,
+            method.build,
+            f"its density of a {length}×{2 * length} image is {tuple(density.shape)}; expected {expected}: one channel at the "
+            f"declared stride of {method.stride}",
+        )
+    dtype = keras.backend.standardize_dtype(density.dtype)
+    if dtype != "float32":
+        raise _wrong(method, method.build, f"its density is {dtype}; expected float32, whatever the precision inside")
+
+
+def check_loss(method: Method, network: keras.Model, options: ModelOptions) -> tuple[str, ...]:
+    """Its loss is a mapping from names to finite scalars; returns the names."""
+    images, points, maps = crops(method, options)
+    batch = Batch(
+        ops.convert_to_tensor(images),
+        ops.convert_to_tensor(points),
+        {k: ops.convert_to_tensor(v) for k, v in maps.items()},
+    )
+    outputs = named_outputs(_called(method, "its network", network, fed(method, network, batch, options)))
+    terms = _called(method, "loss", method.loss, batch, outputs, options)
+    if not isinstance(terms, Mapping) or not terms:
+        shape = f" of shape {tuple(terms.shape)}" if hasattr(terms, "shape") else ""
+        raise _wrong(
+            method, method.loss, f"loss returned a {type(terms).__name__}{shape}; expected a dict of named scalar terms"
+        )
+    for name, term in terms.items():
+        if ops.shape(term):
+            raise _wrong(
+                method,
+                method.loss,
+                f"term {name!r} of its loss has shape {tuple(ops.shape(term))}; expected a scalar: a mean over the batch",
+            )
+        value = float(ops.convert_to_numpy(term))
+        if not np.isfinite(value):
+            raise _wrong(
+                method, method.loss, f"term {name!r} of its loss is {value} on the first batch; expected a number"
+            )
+    return tuple(terms)
+
+
+def check_names(method: Method, network: keras.Model, recipe: Recipe, terms: tuple[str, ...]) -> None:
+    """Every name in the recipe's stages is that of a term, or of a layer with weights."""
+    layers = [layer.name for layer in network.layers if layer.count_params()]
+    for stage in recipe.stages:
+        for name in stage.loss_weights:
+            if name not in terms:
+                raise _wrong(
+                    method,
+                    method.loss,
+                    f"stage {stage.name!r} weighs the term {name!r}, which its loss does not return.{nearest(name, terms)}",
+                )
+        for pattern in stage.trains:
+            if not any(matches(name, pattern) for name in layers):
+                raise _wrong(
+                    method,
+                    method.build,
+                    f"stage {stage.name!r} trains {pattern!r}: no layer with weights is called so.{nearest(pattern, layers)}",
+                )
+
+
+def check_scale(method: Method, network: keras.Model, options: ModelOptions) -> None:
+    """With twice the density scale and the same weights the map is half as large; a unit of its own leaves it as it is."""
+    twice = built(method, replace(options, density_scale=2 * options.density_scale))
+    twice.set_weights(network.get_weights())
+    length = side(method)
+    images = np.random.default_rng(2).integers(0, 255, (1, length, length, method.channels)).astype(np.float32)
+    first, second = (ops.convert_to_numpy(_forward(method, each, images)["density"]) for each in (network, twice))
+    size = float(np.abs(first).max())
+    expected, advice = 0.5, "multiply the last layer's output with options.heads_a_cell(stride), or declare Method.unit"
+    if method.unit:
+        expected, advice = 1.0, f"it declares a unit of its own ({method.unit:g})"
+    if size and np.abs(second - expected * first).max() > ROUND_OFF * size:
+        found = np.abs(second).sum() / np.abs(first).sum()
+        raise _wrong(
+            method,
+            method.build,
+            f"with twice the density_scale its map is {found:.3g} times as large; expected {expected}: {advice}",
+        )
+
+
+def _forward(method: Method, network: keras.Model, images: np.ndarray) -> Mapping[str, Any]:
+    if isinstance(network.input, dict):
+        from harness.method import inference_network
+
+        network = inference_network(network)
+    return named_outputs(_called(method, "its network", lambda values: network(values, training=False), images))

@@ -1,0 +1,117 @@
+"""Mistakes that plugin authors make: each is told in one line before any number, with the plugin's own file and line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from harness import Method, ModelOptions, Recipe, Stage
+from harness.errors import InvalidMethodError
+from harness.training.soundness import check
+
+pytestmark = pytest.mark.backend
+OPTIONS = ModelOptions(density_scale=100.0)
+FILE = r"test_soundness\.py:\d+"
+
+
+def network(strides: int = 8, channels: int = 1, scaled: bool = True, name: str = "density") -> Any:
+    def build(options: ModelOptions) -> keras.Model:
+        image = keras.Input((None, None, 3))
+        x = layers.Conv2D(4, 5, strides=strides, padding="same", name="first")(image)
+        x = layers.Conv2D(channels, 1, dtype="float32", name="last")(x)
+        x = layers.Rescaling(options.heads_a_cell(8), dtype="float32")(x) if scaled else x
+        return keras.Model(image, {name: x})
+
+    return build
+
+
+def fixed_size(options: ModelOptions) -> keras.Model:
+    image = keras.Input((64, 64, 3))
+    return keras.Model(image, layers.Conv2D(1, 1, strides=8)(image))
+
+
+def loss(batch: Any, outputs: Any, options: Any) -> Any:
+    return {"density": ops.mean(ops.square(outputs["density"] - batch.density(8)))}
+
+
+SOUND = Method("mine", "Mine", "me", network(), loss, Recipe("paper", epochs=1), stride=8)
+
+
+def complaint(method: Method) -> str:
+    with pytest.raises(InvalidMethodError) as found:
+        check(method, OPTIONS, method.recipe)
+    assert "\n" not in str(found.value)
+    return str(found.value)
+
+
+def test_a_sound_method_gives_the_names_of_its_terms() -> None:
+    assert check(SOUND, OPTIONS, SOUND.recipe) == ("density",)
+
+
+def _raises(batch: Any, outputs: Any, options: Any) -> Any:
+    return {"density": outputs["densty"]}
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "two channels": (
+        {"build": network(channels=2)},
+        rf"\({FILE}\): its density of a 64×128 image is \(2, 8, 16, 2\); expected "
+        r"\(2, 8, 16, 1\): one channel at the declared stride of 8",
+    ),
+    "another stride": ({"build": network(strides=4)}, r"is \(2, 16, 32, 1\); expected \(2, 8, 16, 1\)"),
+    "no density": ({"build": network(name="map")}, r"its outputs are \['map'\]; one must be called 'density'"),
+    "no model": ({"build": lambda options: None}, r"build returned NoneType; expected a keras\.Model"),
+    "a fixed size": (
+        {"build": fixed_size},
+        r"its input is \(None, 64, 64, 3\); expected \(None, None, None, 3\)",
+    ),
+    "a scalar": (
+        {"loss": lambda batch, outputs, options: ops.mean(outputs["density"])},
+        rf"\({FILE}\): loss returned a \w+ of shape \(\); expected a dict of named scalar terms",
+    ),
+    "an unreduced term": (
+        {"loss": lambda batch, outputs, options: {"mask": ops.mean(outputs["density"], axis=-1)}},
+        r"term 'mask' of its loss has shape \(2, 8, 8\); expected a scalar",
+    ),
+    "a target at another stride": (
+        {"loss": lambda batch, outputs, options: {"density": ops.mean(outputs["density"] - batch.density(4))}},
+        rf"\({FILE}\): loss raised \w+",
+    ),
+    "an output of another name": ({"loss": _raises}, rf"\({FILE}\): loss raised KeyError: 'densty'"),
+    "not a number": (
+        {"loss": lambda batch, outputs, options: {"density": ops.mean(outputs["density"]) * float("nan")}},
+        r"term 'density' of its loss is nan",
+    ),
+    "a misspelt term": (
+        {"recipe": Recipe("paper", 1, stages=(Stage(loss_weights={"densty": 2.0}),))},
+        r"stage 'train' weighs the term 'densty', which its loss does not return\. Did you mean 'density'\?",
+    ),
+    "a misspelt layer": (
+        {"recipe": Recipe("paper", 1, stages=(Stage(trains=("frist",)),))},
+        r"stage 'train' trains 'frist': no layer with weights is called so\. Did you mean 'first'\?",
+    ),
+    "no density scale": (
+        {"build": network(scaled=False)},
+        r"with twice the density_scale its map is 1 times as large; expected 0\.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named(mistake: str) -> None:
+    import re
+
+    changes, expected = MISTAKES[mistake]
+    said = complaint(replace(SOUND, **changes))
+    assert said.startswith("method mine") and re.search(expected, said), said
+
+
+def test_a_unit_of_ones_own_is_declared() -> None:
+    assert check(replace(SOUND, build=network(scaled=False), unit=64.0), OPTIONS, SOUND.recipe)
+    assert "it declares a unit of its own (64)" in complaint(replace(SOUND, unit=64.0))
+    assert np.isfinite(SOUND.unit)
