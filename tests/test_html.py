@@ -63,6 +63,15 @@ def test_a_note_cannot_inject_markup() -> None:
     assert str(prose("**<b>** `<i>` & plain")) == "<strong>&lt;b&gt;</strong> <code>&lt;i&gt;</code> &amp; plain"
 
 
+def test_columns_are_sorted_by_what_every_machine_computes_alike(tmp_path: Path) -> None:
+    """More digits than CSV and JSON keep would make the same records give another page elsewhere."""
+    written(tmp_path, make_record(predicted=(10, 20, 31)))  # an MAE of a third
+    keys = re.findall(r'data-key="([^"]*)"', made(tmp_path))
+    assert "0.333333" in keys and not [
+        key for key in keys if re.fullmatch(r"-?[\d.]+", key) and len(key.partition(".")[2]) > 6
+    ]
+
+
 def test_grids_stand_in_for_pictures_that_were_not_kept(runs: Path) -> None:
     text = made(runs)
     assert text.count('class="grid"') == 3 * 4  # three images; the truth and three methods

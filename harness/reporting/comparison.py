@@ -34,8 +34,9 @@ FLOOR = "*mean of the training counts (floor)*"
 
 def table_name(key: TableKey, kind: str) -> str:
     """ "shtech_a-common-quick" with the kind behind it; unique among the tables of one fingerprint of the data."""
-    parts = [key.dataset, key.recipe, key.budget, *(["test-oracle"] if key.select == "test-oracle" else []), kind]
-    return "-".join(filter(None, parts))
+    oracle = "test-oracle" if key.select == "test-oracle" else ""
+    images = f"images-{key.tested + 1}" if key.tested else ""
+    return "-".join(filter(None, (key.dataset, key.recipe, key.budget, oracle, images, kind)))
 
 
 def section_of(key: TableKey) -> str:
@@ -46,6 +47,7 @@ def section_of(key: TableKey) -> str:
 def title_of(comparison: Comparison) -> str:
     key = comparison.key
     title = f"{comparison.records[0].dataset_title}: budget {key.budget}, recipe {key.recipe}"
+    title += ", ON OTHER TEST IMAGES" if key.tested else ""
     return title + (", CHECKPOINT CHOSEN ON THE TEST SET" if key.select == "test-oracle" else "")
 
 
@@ -99,7 +101,7 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue]) -> li
     if gap.value is not None and isinstance(gap.value, float) and gap.value > 0:
         gap = Cell(f"+{gap.text}", gap.value)
     head = [words(title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found), gap]
-    some = (row.records or row.failures)[0]
+    some = row.runs[0]
     tail = [words(some.pretrained), words(some.precision)]
     if not row.records:
         return [*head, words(some.status), Cell(), Cell(), *tail, Cell()]
@@ -136,6 +138,10 @@ def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:
         lines.append(f"{first.folds}-fold cross-validation; MAE and RMSE are means over folds{both}")
     elif seeds > 1:
         lines.append(f"means over {seeds} seeds")
+    if seeds > 1:
+        lines.append(
+            "intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images"
+        )
     mean_of = first.identity.get("protocol", {}).get("mean_of")
     if mean_of:
         lines.append(f"MAE and RMSE are means over the {mean_of}s of the test set, as in the papers")

@@ -31,7 +31,10 @@ def overall_tables(comparisons: Sequence[Comparison]) -> list[Table]:
 
 
 def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparison]]) -> Table:
-    chosen = {name: max(tables, key=lambda table: (len(table.rows), table.key)) for name, tables in found.items()}
+    chosen = {
+        name: max(tables, key=lambda table: (len(table.rows), -table.key.tested, table.key))
+        for name, tables in found.items()
+    }
     columns = {name: _by_identity(table) for name, table in chosen.items()}
     identities = sorted({identity for column in columns.values() for identity in column})
     complete = [one for one in identities if all(one in columns.get(name, {}) for name in BENCHMARKS)]
@@ -52,7 +55,7 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     for name, tables in sorted(found.items()):
         if len(tables) > 1:
             notes.append(
-                f"{BENCHMARKS[name]}: records of {len(tables)} different sets of files; those of the most methods are shown"
+                f"{BENCHMARKS[name]}: records of {len(tables)} different sets of images; those of the most methods are shown"
             )
     weak = [
         f"{row_title(row)} on {BENCHMARKS[name]}"

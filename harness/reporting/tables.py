@@ -45,7 +45,7 @@ class Cell:
     def sort_key(self) -> float | str:
         """What a column is sorted by."""
         value = self.value.value if isinstance(self.value, Score) else self.value
-        return "" if value is None else value
+        return "" if value is None else _number(value)
 
 
 @dataclass(frozen=True)
