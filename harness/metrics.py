@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -168,14 +169,23 @@ def _shares(group: int, images: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that a plugin adds.
+    """A metric that a plugin adds: a column of every comparison table.
 
     Attributes:
         name: its key in records ("bias").
         title: its column in tables.
         of: (true [N], predicted [N]) → a number.
+        better: "lower" or "higher", the arrow beside its title.
+
+    Raises:
+        ValueError: `better` is neither.
     """
 
     name: str
     title: str
     of: Callable[[np.ndarray, np.ndarray], float]
+    better: Literal["lower", "higher"] = "lower"
+
+    def __post_init__(self) -> None:
+        if self.better not in ("lower", "higher"):
+            raise ValueError(f"metric {self.name}: better: expected 'lower' or 'higher', found {self.better!r}")

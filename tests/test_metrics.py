@@ -170,6 +170,14 @@ def test_intervals_cover_the_truth_as_often_as_they_say(
     assert 0.90 <= held / 400 <= 0.98
 
 
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_a_metric_says_which_way_is_better(better: str) -> None:
+    assert metrics.Metric("m", "M", lambda true, predicted: 0.0).better == "lower"
+    assert metrics.Metric("m", "M", lambda true, predicted: 0.0, better).better == better  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="better: expected 'lower' or 'higher', found 'more'"):
+        metrics.Metric("m", "M", lambda true, predicted: 0.0, "more")  # type: ignore[arg-type]
+
+
 def test_errors_by_group_of_images() -> None:
     from harness.training.evaluation import ImageResult, by_group
 

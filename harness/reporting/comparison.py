@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from harness.budgets import BUDGETS
+from harness.metrics import Metric
+from harness.reporting import extra
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, TableKey
 from harness.reporting.tables import Cell, Table, mark, number, printed, scored, signed, words
@@ -26,6 +28,7 @@ HEADERS = (
     "precision",
     "device",
 )
+FURTHER = HEADERS.index("runs")  # before it stand the metrics of plugins
 COMPACT = ("method", "MAE", "RMSE", "published MAE", "runs", "train min")
 LEFT = frozenset({"method", "pretrained", "precision", "device", "source"})
 TOO_GOOD = 0.9  # a whole interval below this share of the published MAE is suspicious
@@ -51,17 +54,28 @@ def title_of(comparison: Comparison) -> str:
     return title + (", CHECKPOINT CHOSEN ON THE TEST SET" if key.select == "test-oracle" else "")
 
 
-def comparison_table(comparison: Comparison, values: list[PublishedValue]) -> Table:
-    """The table of one benchmark, recipe, budget and way of selection; best first."""
-    rows = [_cells(row, comparison, values) for row in comparison.rows]
+def comparison_table(
+    comparison: Comparison, values: list[PublishedValue], known: Mapping[str, Metric] | None = None
+) -> Table:
+    """The table of one benchmark, recipe, budget and way of selection; best first.
+
+    Args:
+        known: the metrics of plugins by name; what records hold of them are further columns.
+    """
+    further = extra.headers(comparison.records, known or {}, HEADERS)
+    headers = (*HEADERS[:FURTHER], *further.values(), *HEADERS[FURTHER:])
+    rows = []
+    for row in comparison.rows:
+        line = _cells(row, comparison, values)
+        rows.append([*line[:FURTHER], *extra.cells(row, further), *line[FURTHER:]])
     mark(rows, (1, 2))
     if comparison.floor:
         floor = [words(FLOOR), scored(comparison.floor[0]), scored(comparison.floor[1])]
-        rows.append(floor + [Cell()] * (len(HEADERS) - len(floor)))
+        rows.append(floor + [Cell()] * (len(headers) - len(floor)))
     return Table(
         table_name(comparison.key, ""),
         title_of(comparison),
-        HEADERS,
+        headers,
         tuple(tuple(row) for row in rows),
         tuple(_caption(comparison, values)),
         LEFT,

@@ -50,6 +50,7 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     notes = [
         "MAE on each benchmark under this one protocol. Mean rank: over the methods that have all six, and for them alone; the "
         "others show how many they have, and no mean is taken over what happens to be there",
+        f"the six are {', '.join(BENCHMARKS.values())}",
         "a cell is there when every fold of every seed begun has finished",
     ]
     for name, tables in sorted(found.items()):
