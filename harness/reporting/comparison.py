@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from harness.budgets import BUDGETS
@@ -11,6 +12,7 @@ from harness.reporting import extra
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, TableKey
 from harness.reporting.tables import Cell, Table, mark, number, printed, scored, signed, words
+from harness.reporting.versions import name_of
 from harness.runs.records import Record
 
 HEADERS = (
@@ -175,11 +177,19 @@ def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:
                 f"**{row.title} is far better than its paper.** In this field that has meant a checkpoint chosen on the test "
                 f"set, a scaling bug or a leak: check before believing it"
             )
+    if comparison.hidden:
+        lines.append(_superseded(comparison.hidden))
     for record in comparison.records:
         if record.status != "ok":
             message = " ⏎ ".join(line.strip().replace("|", "¦") for line in record.message.splitlines())
             lines.append(f"**{record.status}**: {record.name}: {message or 'no message'}")
     return lines
+
+
+def _superseded(hidden: Iterable[Record]) -> str:
+    runs = Counter((name_of(record), record.plugin.version) for record in hidden)
+    what = ", ".join(f"{name} {version} ({n} run{'s' if n > 1 else ''})" for (name, version), n in sorted(runs.items()))
+    return f"left out, of superseded versions: {what}; `harness report --all-versions` shows them"
 
 
 def _recipe(records: list[Record]) -> str:

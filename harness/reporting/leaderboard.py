@@ -32,6 +32,7 @@ def all_tables(
 
     Args:
         found: the comparisons that `records` make.
+        records: those of which the times of training are shown.
     """
     values = published.gather(host)
     tables = overall_tables(found)

@@ -11,6 +11,7 @@ import numpy as np
 from harness import metrics
 from harness.reporting.strata import Stratum, by_test_images, strata
 from harness.reporting.tables import Score
+from harness.reporting.versions import Line, line_of, superseded, told_apart
 from harness.runs.records import Record
 
 DIFFERENCE = metrics.ImageMean(lambda first, second: second - first)
@@ -58,49 +59,64 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One table: its rows, best first, and the floor under them."""
+    """One table: its rows, best first, and the floor under them.
+
+    `records` are those of the rows; `hidden` are of superseded versions of their plugins and in no row.
+    """
 
     key: TableKey
     records: tuple[Record, ...]
     rows: tuple[Row, ...]
     floor: tuple[Score, Score] | None
+    hidden: tuple[Record, ...] = ()
 
 
-def comparisons(records: Iterable[Record]) -> list[Comparison]:
-    """The tables that `records` make, in a fixed order."""
+def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[Comparison]:
+    """The tables that `records` make, in a fixed order.
+
+    Args:
+        all_versions: keep the rows of superseded versions of plugins (`harness.reporting.versions`).
+    """
     groups: dict[TableKey, list[Record]] = defaultdict(list)
     for record in records:
         key = TableKey(record.dataset, record.recipe, record.budget, record.select, str(record.identity.get("data")))
         groups[key].append(record)
     return [
-        _comparison(replace(key, tested=number), part)
+        _comparison(replace(key, tested=number), part, all_versions)
         for key in sorted(groups)
         for number, part in enumerate(by_test_images(groups[key]))
     ]
 
 
-def _comparison(key: TableKey, records: list[Record]) -> Comparison:
-    lines: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+def _comparison(key: TableKey, records: list[Record], all_versions: bool) -> Comparison:
+    lines: dict[Line, list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: record.name):
-        identity = (record.method, record.variant, record.precision, record.pretrained, record.plugin.version)
-        lines[identity].append(record)
-    rows = sorted((_row(group) for group in lines.values()), key=_order)
+        lines[line_of(record)].append(record)
+    hidden = set() if all_versions else superseded(lines)
+    shown = [group for line, group in lines.items() if line not in hidden]
+    titles = told_apart([group[0] for group in shown])
+    rows = sorted((_row(group, title) for group, title in zip(shown, titles, strict=True)), key=_order)
     rows = [replace(row, behind=_behind(row, rows[0])) for row in rows]
-    finished = [record for record in records if record.status == "ok"]
-    return Comparison(key, tuple(records), tuple(rows), _floor(finished))
+    return Comparison(
+        key,
+        kept := tuple(record for record in records if line_of(record) not in hidden),
+        tuple(rows),
+        _floor([record for record in kept if record.status == "ok"]),
+        tuple(record for line in sorted(hidden) for record in lines[line]),
+    )
 
 
 def _order(row: Row) -> tuple[bool, bool, float, str]:
     return (row.mae is None, bool(row.missing), row.mae.value if row.mae else 0.0, row.title)
 
 
-def _row(group: list[Record]) -> Row:
+def _row(group: list[Record], title: str) -> Row:
     finished = [record for record in group if record.status == "ok"]
     first, drawn = group[0], strata(finished)
     counts = [stratum.counts for stratum in drawn]
     return Row(
         method=first.method + (f"[{first.variant}]" if first.variant else ""),
-        title=first.method_title + (f" [{first.variant}]" if first.variant else ""),
+        title=title,
         records=tuple(finished),
         failures=tuple(record for record in group if record.status != "ok"),
         mae=score(counts, metrics.MAE) if drawn else None,
