@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -76,7 +77,8 @@ def _overlap(cells: int, length: int, stride: int) -> np.ndarray:
     return np.clip(overlap, 0, None) / stride
 
 
-Groups = Sequence[tuple[np.ndarray, np.ndarray]]
+Group = tuple[np.ndarray, np.ndarray]
+Average = Callable[[np.ndarray], np.ndarray]
 RESAMPLES = 1000
 
 
@@ -85,72 +87,105 @@ class ImageMean:
     """A metric that is a function of a mean over images, which is what can be resampled fast.
 
     Attributes:
-        of: (true [N], predicted [N]) → one value an image [N].
-        finish: applied to the mean of these.
+        of: (true [..., N], predicted [..., N]) → one value an image [..., N].
+        finish: applied to the mean of these; None leaves it as it is.
     """
 
     of: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    finish: Callable[[np.ndarray], np.ndarray] = lambda mean: mean
+    finish: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, true: np.ndarray, predicted: np.ndarray) -> float:
-        return float(self.finish(np.mean(self.of(np.asarray(true, float), np.asarray(predicted, float)))))
+        return float(self._finished(np.mean(self.of(np.asarray(true, float), np.asarray(predicted, float)))))
+
+    def of_runs(self, group: Group, average: Average) -> np.ndarray:
+        """The mean over the runs of `group` of this metric, as many as `average` gives.
+
+        Args:
+            average: values of the images [N] → their mean, or one in each of several resamples [R]; one for all runs.
+        """
+        values = np.atleast_2d(self.of(*(np.asarray(side, float) for side in group)))
+        if self.finish is None:  # a mean of means: runs first, which is one product in the place of many
+            return average(mean_of_runs(values))
+        first = self._finished(average(values[0]))
+        others = np.zeros_like(first)
+        for one in values[1:]:  # as `mean_of_runs` does, without holding all resamples of all runs
+            others += self._finished(average(one)) - first
+        return first + others / len(values)
+
+    def _finished(self, mean: np.ndarray) -> np.ndarray:
+        return mean if self.finish is None else self.finish(mean)
 
 
 MAE = ImageMean(lambda true, predicted: np.abs(predicted - true))
 RMSE = ImageMean(lambda true, predicted: np.square(predicted - true), np.sqrt)
 
 
-def grouped_mean(groups: Groups, metric: ImageMean) -> float:
-    """The mean over folds or seeds of `metric(true, predicted)`: how this field sums up cross-validation."""
-    columns = _columns(groups, metric).values()
-    return float(sum(metric.finish(np.mean(values, axis=0)).sum() for values in columns) / len(groups))
+def mean_of_runs(values: np.ndarray) -> np.ndarray:
+    """[N]: the mean of values [runs, N]; of equal runs exactly one of them, which a sum divided by their number is not."""
+    return values[0] + np.mean(values - values[0], axis=0)
 
 
-def bootstrap_interval(groups: Groups, metric: ImageMean, confidence: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of `grouped_mean`, images drawn with replacement within each group.
+def grouped_mean(groups: Sequence[Group], metric: ImageMean) -> float:
+    """The mean over runs of `metric(true, predicted)`: how this field sums up seeds and cross-validation.
 
-    Deterministic: the same groups give the same interval.
+    Args:
+        groups: for each set of images its true and predicted counts, float [runs, N], or [N] of one run. A set is a fold's
+            test images, or one scene's of them; runs are its seeds. Every run weighs the same.
     """
-    total = np.zeros(RESAMPLES)
-    for (draw, images), values in _columns(groups, metric).items():
-        total += metric.finish(_shares(draw, images) @ values).sum(axis=1)
+    return float(_over_groups(groups, metric, lambda number, images: np.mean))
+
+
+def bootstrap_interval(groups: Sequence[Group], metric: ImageMean, confidence: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval of `grouped_mean`: what it might be on other images of the same kind.
+
+    Images are drawn with replacement within each group and apart from other groups, but the same ones for every run of a
+    group: its seeds were tested on the same images, so that more of them average their own noise away and never that of
+    the images. In each resample every run has its own score, and these are averaged (Efron & Tibshirani, An Introduction to
+    the Bootstrap, 1993, §13.3). Deterministic: the same groups give the same interval.
+    """
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(total / len(groups), [tail, 100 - tail])
+    resampled = _over_groups(groups, metric, lambda number, images: _shares(number, images).__matmul__)
+    low, high = np.percentile(resampled, [tail, 100 - tail])
     return float(low), float(high)
 
 
-DRAWS = 8  # so many groups are resampled apart from one another; more share their draws
-
-
-def _columns(groups: Groups, metric: ImageMean) -> dict[tuple[int, int], np.ndarray]:
-    """The values of each image, one group a column: (draw, images N) → [N, groups]."""
-    pairs: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
+def _over_groups(groups: Sequence[Group], metric: ImageMean, average: Callable[[int, int], Average]) -> np.ndarray:
+    """The mean over all runs of all groups; `average(number of the group, N)` is that of its images."""
+    runs = [len(np.atleast_2d(predicted)) for _, predicted in groups]
+    total = np.zeros(())
     for number, group in enumerate(groups):
-        pairs.setdefault((number % DRAWS, len(group[0])), []).append(group)
-    return {
-        key: metric.of(*(np.asarray(side, float).T for side in zip(*members, strict=True)))
-        for key, members in pairs.items()
-    }
+        weight = runs[number] / sum(runs)
+        total = total + weight * metric.of_runs(group, average(number, np.shape(group[1])[-1]))
+    return total
 
 
-@lru_cache(maxsize=2 * DRAWS)
-def _shares(draw: int, images: int) -> np.ndarray:
+@lru_cache(maxsize=256)
+def _shares(group: int, images: int) -> np.ndarray:
     """float64 [RESAMPLES, images]: the share of each image in each resample; rows add up to 1."""
-    rows = np.random.default_rng([draw, images]).integers(0, images, (RESAMPLES, images))
+    rows = np.random.default_rng([group, images]).integers(0, images, (RESAMPLES, images))
     flat = rows + images * np.arange(RESAMPLES)[:, None]
     return np.bincount(flat.ravel(), minlength=RESAMPLES * images).reshape(RESAMPLES, images) / images
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that a plugin adds.
+    """A metric that a plugin adds: a column of every comparison table.
 
     Attributes:
         name: its key in records ("bias").
         title: its column in tables.
         of: (true [N], predicted [N]) → a number.
+        better: "lower" or "higher", the arrow beside its title.
+
+    Raises:
+        ValueError: `better` is neither.
     """
 
     name: str
     title: str
     of: Callable[[np.ndarray, np.ndarray], float]
+    better: Literal["lower", "higher"] = "lower"
+
+    def __post_init__(self) -> None:
+        if self.better not in ("lower", "higher"):
+            raise ValueError(f"metric {self.name}: better: expected 'lower' or 'higher', found {self.better!r}")

@@ -93,6 +93,91 @@ def test_bootstrap_is_deterministic_and_averages_groups() -> None:
     assert metrics.bootstrap_interval(groups, metrics.MAE) == pytest.approx((3.0, 3.0))
 
 
+def width(interval: tuple[float, float]) -> float:
+    return interval[1] - interval[0]
+
+
+@pytest.mark.parametrize("metric", [metrics.MAE, metrics.RMSE])
+def test_copies_of_a_run_leave_its_interval_exactly_as_it_is(metric: metrics.ImageMean) -> None:
+    generator = np.random.default_rng(11)
+    folds = [generator.uniform(0, 100, (2, 37)) for _ in range(5)]
+    one = [(true, predicted) for true, predicted in folds]
+    for copies in (2, 5, 7):
+        several = [(np.tile(true, (copies, 1)), np.tile(predicted, (copies, 1))) for true, predicted in folds]
+        assert metrics.bootstrap_interval(several, metric) == metrics.bootstrap_interval(one, metric)
+        assert metrics.grouped_mean(several, metric) == metrics.grouped_mean(one, metric)
+
+
+@pytest.mark.parametrize("metric", [metrics.MAE, metrics.RMSE])
+def test_seeds_narrow_an_interval_down_to_that_of_the_images_and_no_further(metric: metrics.ImageMean) -> None:
+    """An error is the image's own, and noise of the seed: only the noise is averaged away."""
+    generator = np.random.default_rng(12)
+    true, own = np.full(150, 500.0), generator.normal(60, 20, 150)
+    predicted = true + own + generator.normal(0, 20, (400, 150))
+
+    def interval(seeds: int) -> float:
+        return width(metrics.bootstrap_interval([(np.tile(true, (seeds, 1)), predicted[:seeds])], metric))
+
+    of_image = metric.of(true, predicted).mean(axis=0)
+    draws = [of_image[generator.integers(0, 150, 150)].mean() for _ in range(4000)]
+    of_images = width(tuple(np.percentile(draws if metric.finish is None else metric.finish(draws), [2.5, 97.5])))
+    one, two, many = interval(1), interval(2), interval(400)
+    assert many < two < one
+    assert many == pytest.approx(of_images, rel=0.07)
+
+
+def test_every_draw_of_images_is_one_for_all_seeds_against_a_plain_loop() -> None:
+    """Folds are drawn apart; the RMSE is each seed's own, then averaged."""
+    generator = np.random.default_rng(13)
+    folds = [(generator.uniform(0, 100, (3, 40)), generator.uniform(0, 100, (3, 40))) for _ in range(2)]
+    draws = []
+    for _ in range(4000):
+        scores = []
+        for true, predicted in folds:
+            rows = generator.integers(0, 40, 40)
+            scores += [np.sqrt(np.mean((t[rows] - p[rows]) ** 2)) for t, p in zip(true, predicted, strict=True)]
+        draws.append(np.mean(scores))
+    found = metrics.bootstrap_interval(folds, metrics.RMSE)
+    assert found == pytest.approx(np.percentile(draws, [2.5, 97.5]), rel=0.01)
+    assert width(found) == pytest.approx(width(tuple(np.percentile(draws, [2.5, 97.5]))), rel=0.1)
+
+
+def test_folds_are_resampled_apart_however_many_there_are() -> None:
+    """The sum of so many independent parts is as narrow as one large part; with shared draws it would not be."""
+    values = np.sort(np.random.default_rng(14).uniform(0, 100, 30))
+    parts = [(np.zeros(30), values)] * 16
+    one = width(metrics.bootstrap_interval(parts[:1], metrics.MAE))
+    assert width(metrics.bootstrap_interval(parts, metrics.MAE)) == pytest.approx(one / 4, rel=0.15)
+
+
+@pytest.mark.parametrize(("metric", "true_value"), [(metrics.MAE, 20 * math.sqrt(2 / math.pi)), (metrics.RMSE, 20.0)])
+@pytest.mark.parametrize("folds", [1, 4])
+def test_intervals_cover_the_truth_as_often_as_they_say(
+    metric: metrics.ImageMean, true_value: float, folds: int
+) -> None:
+    """Images of a known population, five seeds that differ little: 95 % intervals, up to the noise of 400 trials."""
+    generator = np.random.default_rng(15)
+    images, seeds = 200 // folds, 5
+    held = 0
+    for _ in range(400):
+        groups = []
+        for _ in range(folds):
+            own = generator.normal(0, 20 * math.sqrt(0.99), images)
+            errors = own + generator.normal(0, 20 * math.sqrt(0.01), (seeds, images))
+            groups.append((np.zeros((seeds, images)), errors))
+        low, high = metrics.bootstrap_interval(groups, metric)
+        held += low <= true_value <= high
+    assert 0.90 <= held / 400 <= 0.98
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_a_metric_says_which_way_is_better(better: str) -> None:
+    assert metrics.Metric("m", "M", lambda true, predicted: 0.0).better == "lower"
+    assert metrics.Metric("m", "M", lambda true, predicted: 0.0, better).better == better  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="better: expected 'lower' or 'higher', found 'more'"):
+        metrics.Metric("m", "M", lambda true, predicted: 0.0, "more")  # type: ignore[arg-type]
+
+
 def test_errors_by_group_of_images() -> None:
     from harness.training.evaluation import ImageResult, by_group
 

@@ -31,6 +31,7 @@ from harness.commands.cli import plugin_option
 @click.option(
     "--merge", "merging", is_flag=True, help="First copy the records of DIR... into the first folder of --runs."
 )
+@click.option("--all-versions", is_flag=True, help="Show the rows of superseded versions of plugins, too.")
 @plugin_option
 def command(
     sources: tuple[Path, ...],
@@ -39,6 +40,7 @@ def command(
     into: tuple[Path, ...],
     check: bool,
     merging: bool,
+    all_versions: bool,
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Make the reports from the records of runs: OUT/LEADERBOARD.md, report.html, tables.json and tables/*.csv.
@@ -66,8 +68,8 @@ def command(
     runtimes, bad = read_runtimes(runs)
     unreadable += bad
     host = load(plugin_files)
-    found = comparisons(records)
-    tables = write.tables_of(found, records, runtimes, host)
+    found = comparisons(records, all_versions)
+    tables = write.tables_of(found, [record for one in found for record in one.records], runtimes, host)
     wanted = {out / name: text for name, text in write.files(tables, found, records, unreadable, host, runs).items()}
     wanted |= {path: write.refreshed(path, tables) for path in into}
     for item in unreadable:

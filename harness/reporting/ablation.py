@@ -9,6 +9,7 @@ from harness.reporting.comparison import LEFT, published_of, section_of, table_n
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, paired
 from harness.reporting.tables import Table, mark, printed, scored, signed, words
+from harness.reporting.versions import line_of
 
 
 def ablation_tables(comparisons: Sequence[Comparison], values: list[PublishedValue]) -> list[Table]:
@@ -25,10 +26,10 @@ def ablation_tables(comparisons: Sequence[Comparison], values: list[PublishedVal
 
 
 def _table(method: str, rows: list[Row], comparison: Comparison, values: list[PublishedValue]) -> Table:
-    whole = next((row for row in rows if row.method == method and row.records), None)
     lines = []
     for row in rows:
-        difference = paired(whole.records, row.records) if whole and row is not whole and row.records else None
+        whole = _whole(method, row, rows)
+        difference = paired(whole.records, row.records) if whole and row.records else None
         lines.append(
             [
                 words(row.title + (f" ({row.missing})" if row.missing else "")),
@@ -41,10 +42,24 @@ def _table(method: str, rows: list[Row], comparison: Comparison, values: list[Pu
     mark(lines, (1, 2))
     return Table(
         table_name(comparison.key, f"ablation-{method}"),
-        f"{title_of(comparison)}: variants of {rows[0].title.partition(' [')[0]}",
+        f"{title_of(comparison)}: variants of {rows[0].runs[0].method_title}",
         ("method", "MAE", "RMSE", "against the whole method", "published MAE"),
         tuple(tuple(line) for line in lines),
         ("against the whole method: difference of MAE, image by image, with its 95 % interval",),
         LEFT,
         section_of(comparison.key),
     )
+
+
+def _whole(method: str, row: Row, rows: list[Row]) -> Row | None:
+    """What the variant in `row` is set against; None for a whole method.
+
+    It is the whole method of the same version of its plugin, and of the same precision and pretrained part if there is one.
+    """
+    line = line_of(row.runs[0])
+    same = [
+        (line_of(other.records[0])[2:4] == line[2:4], other)
+        for other in rows
+        if other.method == method and other.records and line_of(other.records[0])[-2:] == line[-2:]
+    ]
+    return max(same, key=lambda one: one[0])[1] if same and row.method != method else None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from harness.budgets import BUDGETS
+from harness.metrics import Metric
+from harness.reporting import extra
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, TableKey
 from harness.reporting.tables import Cell, Table, mark, number, printed, scored, signed, words
+from harness.reporting.versions import name_of
 from harness.runs.records import Record
 
 HEADERS = (
@@ -26,6 +30,7 @@ HEADERS = (
     "precision",
     "device",
 )
+FURTHER = HEADERS.index("runs")  # before it stand the metrics of plugins
 COMPACT = ("method", "MAE", "RMSE", "published MAE", "runs", "train min")
 LEFT = frozenset({"method", "pretrained", "precision", "device", "source"})
 TOO_GOOD = 0.9  # a whole interval below this share of the published MAE is suspicious
@@ -34,8 +39,9 @@ FLOOR = "*mean of the training counts (floor)*"
 
 def table_name(key: TableKey, kind: str) -> str:
     """ "shtech_a-common-quick" with the kind behind it; unique among the tables of one fingerprint of the data."""
-    parts = [key.dataset, key.recipe, key.budget, *(["test-oracle"] if key.select == "test-oracle" else []), kind]
-    return "-".join(filter(None, parts))
+    oracle = "test-oracle" if key.select == "test-oracle" else ""
+    images = f"images-{key.tested + 1}" if key.tested else ""
+    return "-".join(filter(None, (key.dataset, key.recipe, key.budget, oracle, images, kind)))
 
 
 def section_of(key: TableKey) -> str:
@@ -46,20 +52,32 @@ def section_of(key: TableKey) -> str:
 def title_of(comparison: Comparison) -> str:
     key = comparison.key
     title = f"{comparison.records[0].dataset_title}: budget {key.budget}, recipe {key.recipe}"
+    title += ", ON OTHER TEST IMAGES" if key.tested else ""
     return title + (", CHECKPOINT CHOSEN ON THE TEST SET" if key.select == "test-oracle" else "")
 
 
-def comparison_table(comparison: Comparison, values: list[PublishedValue]) -> Table:
-    """The table of one benchmark, recipe, budget and way of selection; best first."""
-    rows = [_cells(row, comparison, values) for row in comparison.rows]
+def comparison_table(
+    comparison: Comparison, values: list[PublishedValue], known: Mapping[str, Metric] | None = None
+) -> Table:
+    """The table of one benchmark, recipe, budget and way of selection; best first.
+
+    Args:
+        known: the metrics of plugins by name; what records hold of them are further columns.
+    """
+    further = extra.headers(comparison.records, known or {}, HEADERS)
+    headers = (*HEADERS[:FURTHER], *further.values(), *HEADERS[FURTHER:])
+    rows = []
+    for row in comparison.rows:
+        line = _cells(row, comparison, values)
+        rows.append([*line[:FURTHER], *extra.cells(row, further), *line[FURTHER:]])
     mark(rows, (1, 2))
     if comparison.floor:
         floor = [words(FLOOR), scored(comparison.floor[0]), scored(comparison.floor[1])]
-        rows.append(floor + [Cell()] * (len(HEADERS) - len(floor)))
+        rows.append(floor + [Cell()] * (len(headers) - len(floor)))
     return Table(
         table_name(comparison.key, ""),
         title_of(comparison),
-        HEADERS,
+        headers,
         tuple(tuple(row) for row in rows),
         tuple(_caption(comparison, values)),
         LEFT,
@@ -99,7 +117,7 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue]) -> li
     if gap.value is not None and isinstance(gap.value, float) and gap.value > 0:
         gap = Cell(f"+{gap.text}", gap.value)
     head = [words(title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found), gap]
-    some = (row.records or row.failures)[0]
+    some = row.runs[0]
     tail = [words(some.pretrained), words(some.precision)]
     if not row.records:
         return [*head, words(some.status), Cell(), Cell(), *tail, Cell()]
@@ -136,6 +154,10 @@ def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:
         lines.append(f"{first.folds}-fold cross-validation; MAE and RMSE are means over folds{both}")
     elif seeds > 1:
         lines.append(f"means over {seeds} seeds")
+    if seeds > 1:
+        lines.append(
+            "intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images"
+        )
     mean_of = first.identity.get("protocol", {}).get("mean_of")
     if mean_of:
         lines.append(f"MAE and RMSE are means over the {mean_of}s of the test set, as in the papers")
@@ -155,11 +177,19 @@ def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:
                 f"**{row.title} is far better than its paper.** In this field that has meant a checkpoint chosen on the test "
                 f"set, a scaling bug or a leak: check before believing it"
             )
+    if comparison.hidden:
+        lines.append(_superseded(comparison.hidden))
     for record in comparison.records:
         if record.status != "ok":
             message = " ⏎ ".join(line.strip().replace("|", "¦") for line in record.message.splitlines())
             lines.append(f"**{record.status}**: {record.name}: {message or 'no message'}")
     return lines
+
+
+def _superseded(hidden: Iterable[Record]) -> str:
+    runs = Counter((name_of(record), record.plugin.version) for record in hidden)
+    what = ", ".join(f"{name} {version} ({n} run{'s' if n > 1 else ''})" for (name, version), n in sorted(runs.items()))
+    return f"left out, of superseded versions: {what}; `harness report --all-versions` shows them"
 
 
 def _recipe(records: list[Record]) -> str:

@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from harness.reporting.comparison import LEFT, title_of
-from harness.reporting.rows import Comparison, Row, comparisons, paired
+from harness.reporting.rows import Row, TableKey, comparisons, paired
 from harness.reporting.tables import Cell, Table, scored, signed, words
+from harness.reporting.versions import fingerprint_of, line_of, order_of, told_apart
 from harness.runs.records import Record
 
-Place = tuple[str, str, str, str, str, str, str]
+Place = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One row of one of the two sets: its section, its title there, and its table."""
+
+    section: str
+    title: str
+    key: TableKey
+    row: Row
+
+    @property
+    def place(self) -> Place:
+        """Rows of one place are set against each other; versions and files are no part of it: their changes are the point."""
+        key, line = self.key, line_of(self.row.runs[0])
+        return (key.dataset, key.recipe, key.budget, key.select, *line[:4])
+
+    @property
+    def data(self) -> tuple[str, int]:
+        return self.key.fingerprint, self.key.tested
+
+    @property
+    def plugin(self) -> tuple[str, str]:
+        return line_of(self.row.runs[0])[4:]
+
+    @property
+    def runs(self) -> dict[str, str]:
+        return {record.id: record.status for record in self.row.runs}
 
 
 def difference(before: Sequence[Record], after: Sequence[Record]) -> str:
-    """Markdown: each method on each benchmark before and after, the paired difference, and what came or went."""
-    first, second = _rows(before), _rows(after)
+    """Markdown: each method on each benchmark before and after, the paired difference, and what came or went.
+
+    Rows of all versions of a plugin and of all sets of files stand apart. One that is on both sides is set against itself,
+    one of a new version or of new files against what it came in the place of.
+    """
+    first, second = _sides(before), _sides(after)
     lines: dict[str, list[tuple[Cell, ...]]] = {}
     alike = 0
     for place in sorted(first.keys() | second.keys()):
-        old, new = first.get(place), second.get(place)
-        title, row = new or old  # type: ignore[misc]
-        if old and new and {r.id: r.status for r in _all(old[1])} == {r.id: r.status for r in _all(new[1])}:
-            alike += 1
-            continue
-        lines.setdefault(title, []).append((words(row.title), *_cells(old and old[1], new and new[1])))
+        for old, new in _matched(first.get(place, []), second.get(place, [])):
+            if old and new and old.runs == new.runs:
+                alike += 1
+                continue
+            section, title = ((new or old).section, (new or old).title)  # type: ignore[union-attr]
+            cells = _cells(old.row if old else None, new.row if new else None)
+            lines.setdefault(section, []).append((words(title), *cells))
     parts = [
         Table(
             "diff", title, ("method", "MAE before", "MAE after", "change", "what"), tuple(rows), (), LEFT | {"what"}
@@ -35,22 +71,45 @@ def difference(before: Sequence[Record], after: Sequence[Record]) -> str:
     return "\n\n".join([*parts, note, end] if parts else ["No differences.", end])
 
 
-def _rows(records: Sequence[Record]) -> dict[Place, tuple[str, Row]]:
-    found = {}
-    for comparison in comparisons(records):
-        for row in comparison.rows:
-            found[_place(comparison, row)] = (title_of(comparison), row)
+def _sides(records: Sequence[Record]) -> dict[Place, list[Side]]:
+    """Every row that `records` make, by its place, older versions first."""
+    sections: dict[str, list[tuple[TableKey, Row]]] = defaultdict(list)
+    for comparison in comparisons(records, all_versions=True):
+        sections[title_of(comparison)] += [(comparison.key, row) for row in comparison.rows]
+    found: dict[Place, list[Side]] = defaultdict(list)
+    for section, rows in sections.items():
+        titles = told_apart([row.runs[0] for _, row in rows], files=True)
+        for title, (key, row) in zip(titles, rows, strict=True):
+            side = Side(section, title, key, row)
+            found[side.place].append(side)
+    for sides in found.values():
+        sides.sort(key=lambda side: (order_of(side.plugin[1]) or (), side.plugin, side.data))
     return found
 
 
-def _place(comparison: Comparison, row: Row) -> Place:
-    """What makes two rows the same: everything but the plugin's version and the files, whose changes are the point."""
-    key, some = comparison.key, _all(row)[0]
-    return (key.dataset, key.recipe, key.budget, key.select, row.method, some.precision, some.pretrained)
+def _matched(old: list[Side], new: list[Side]) -> Iterator[tuple[Side | None, Side | None]]:
+    """Pairs of the rows of one place: the same version and files first, then a change of one of these, then of both.
+
+    A further version of what is still there is set against the newest before it.
+    """
+    before, after = list(old), list(new)
+    for same in (lambda a, b: (a.data, a.plugin) == (b.data, b.plugin), lambda a, b: a.data == b.data):
+        for one in list(reversed(after)):
+            other = next((side for side in reversed(before) if same(side, one)), None)
+            if other:
+                before.remove(other)
+                after.remove(one)
+                yield other, one
+    while before and after:
+        yield before.pop(), after.pop()
+    yield from ((side, None) for side in before)
+    for one in after:
+        yield next((side for side in reversed(old) if side.data == one.data and _older(side, one)), None), one
 
 
-def _all(row: Row) -> tuple[Record, ...]:
-    return row.records + row.failures
+def _older(one: Side, other: Side) -> bool:
+    orders = order_of(one.plugin[1]), order_of(other.plugin[1])
+    return one.plugin[0] == other.plugin[0] and None not in orders and orders[0] < orders[1]  # type: ignore[operator]
 
 
 def _cells(old: Row | None, new: Row | None) -> tuple[Cell, ...]:
@@ -60,14 +119,18 @@ def _cells(old: Row | None, new: Row | None) -> tuple[Cell, ...]:
         return scored(old.mae), Cell(), Cell(), words("gone")
     change = paired(old.records, new.records) if old.records and new.records else None
     if not new.records or not old.records:
-        what = f"now {_all(new)[0].status}, was {_all(old)[0].status}"
+        what = f"now {new.runs[0].status}, was {old.runs[0].status}"
     elif change is None:
         what = "not the same images: not comparable"
     elif change.high < 0:
         what = "better"
     else:
         what = "worse" if change.low > 0 else "no clear change"
-    versions = [sorted({record.plugin.version for record in _all(row)}) for row in (old, new)]
-    if versions[0] != versions[1]:
-        what += f"; plugin {', '.join(versions[0])} → {', '.join(versions[1])}"
+    was, now = old.runs[0], new.runs[0]
+    if was.plugin != now.plugin:
+        both = was.plugin.distribution != now.plugin.distribution
+        names = [f"{p.distribution} {p.version}" if both else p.version for p in (was.plugin, now.plugin)]
+        what += f"; plugin {' → '.join(names)}"
+    if fingerprint_of(was) != fingerprint_of(now):
+        what += f"; data {fingerprint_of(was)[:8]} → {fingerprint_of(now)[:8]}"
     return scored(old.mae), scored(new.mae), signed(change), words(what)

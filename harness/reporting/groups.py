@@ -139,8 +139,8 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
 
 def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:
     """True and predicted counts of the test images of all runs of a row."""
-    sides = zip(*row.parts, strict=True)
-    true, predicted = (np.concatenate(side) for side in sides)
+    true = np.concatenate([stratum.true.ravel() for stratum in row.strata])
+    predicted = np.concatenate([stratum.predicted.ravel() for stratum in row.strata])
     return true, predicted
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from harness.host.plugins import Host
 from harness.reporting import published
 from harness.reporting.ablation import ablation_tables
-from harness.reporting.comparison import COMPACT, comparison_table, published_table
+from harness.reporting.comparison import COMPACT, HEADERS, comparison_table, published_table
 from harness.reporting.groups import group_tables
 from harness.reporting.overall import overall_tables
 from harness.reporting.rows import Comparison, comparisons
@@ -32,12 +32,13 @@ def all_tables(
 
     Args:
         found: the comparisons that `records` make.
+        records: those of which the times of training are shown.
     """
     values = published.gather(host)
     tables = overall_tables(found)
     shown = set()
     for comparison in found:
-        tables.append(comparison_table(comparison, values))
+        tables.append(comparison_table(comparison, values, host.metrics))
         tables += group_tables(comparison, values)
         shown.add((comparison.key.dataset, comparison.records[0].dataset_title))
     tables += ablation_tables(found, values)
@@ -62,5 +63,9 @@ def comparison(records: Iterable[Record], host: Host, level: int = 2, compact: b
     `compact` leaves out the columns that a terminal has no room for.
     """
     values = published.gather(host)
-    columns = COMPACT if compact else None
-    return "\n\n".join(comparison_table(found, values).markdown(level, columns) for found in comparisons(records))
+    parts = []
+    for found in comparisons(records):
+        table = comparison_table(found, values, host.metrics)
+        left_out = set(HEADERS) - set(COMPACT) if compact else set()
+        parts.append(table.markdown(level, [header for header in table.headers if header not in left_out]))
+    return "\n\n".join(parts)

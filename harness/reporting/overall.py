@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.reporting.comparison import LEFT, row_title
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, scored, words
+from harness.reporting.versions import Line, line_of, told_apart
 
 BENCHMARKS = {
     "shtech_a": "ShanghaiTech A",
@@ -31,28 +32,32 @@ def overall_tables(comparisons: Sequence[Comparison]) -> list[Table]:
 
 
 def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparison]]) -> Table:
-    chosen = {name: max(tables, key=lambda table: (len(table.rows), table.key)) for name, tables in found.items()}
+    chosen = {
+        name: max(tables, key=lambda table: (len(table.rows), -table.key.tested, table.key))
+        for name, tables in found.items()
+    }
     columns = {name: _by_identity(table) for name, table in chosen.items()}
     identities = sorted({identity for column in columns.values() for identity in column})
     complete = [one for one in identities if all(one in columns.get(name, {}) for name in BENCHMARKS)]
     ranks = {one: _mean_rank(one, complete, columns) for one in complete}
+    first = [next(column[one] for column in columns.values() if one in column).records[0] for one in identities]
     lines = []
-    for one in identities:
+    for one, title in zip(identities, told_apart(first), strict=True):
         rows = [columns.get(name, {}).get(one) for name in BENCHMARKS]
         there = [row for row in rows if row]
         standing = number(ranks[one]) if one in ranks else words(f"{len(there)} of {len(BENCHMARKS)}")
-        title = there[0].title + (f", {there[0].records[0].precision}" if _ambiguous(one, identities) else "")
         lines.append((title, standing, [scored(row.mae) if row else Cell() for row in rows], -len(there)))
     lines.sort(key=lambda line: (isinstance(line[1].value, str), line[3], line[1].sort_key, line[0]))
     notes = [
         "MAE on each benchmark under this one protocol. Mean rank: over the methods that have all six, and for them alone; the "
         "others show how many they have, and no mean is taken over what happens to be there",
+        f"the six are {', '.join(BENCHMARKS.values())}",
         "a cell is there when every fold of every seed begun has finished",
     ]
     for name, tables in sorted(found.items()):
         if len(tables) > 1:
             notes.append(
-                f"{BENCHMARKS[name]}: records of {len(tables)} different sets of files; those of the most methods are shown"
+                f"{BENCHMARKS[name]}: records of {len(tables)} different sets of images; those of the most methods are shown"
             )
     weak = [
         f"{row_title(row)} on {BENCHMARKS[name]}"
@@ -75,26 +80,15 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     )
 
 
-Identity = tuple[str, str, str, str]
+def _by_identity(comparison: Comparison) -> dict[Line, Row]:
+    """The complete rows of a comparison; methods of other precision, pretrained part or version are other methods here."""
+    return {line_of(row.records[0]): row for row in comparison.rows if row.mae and not row.missing}
 
 
-def _by_identity(comparison: Comparison) -> dict[Identity, Row]:
-    """The complete rows of a comparison; methods of other precision or pretrained part are other methods here."""
-    return {
-        (row.method, row.records[0].precision, row.records[0].pretrained, row.records[0].plugin.version): row
-        for row in comparison.rows
-        if row.mae and not row.missing
-    }
-
-
-def _mean_rank(one: Identity, complete: list[Identity], columns: dict[str, dict[Identity, Row]]) -> float:
+def _mean_rank(one: Line, complete: list[Line], columns: dict[str, dict[Line, Row]]) -> float:
     places = []
     for name in BENCHMARKS:
         scores = [columns[name][other].mae.value for other in complete]  # type: ignore[union-attr]
         mine = columns[name][one].mae.value  # type: ignore[union-attr]
         places.append(1 + sum(score < mine for score in scores) + (scores.count(mine) - 1) / 2)
     return sum(places) / len(places)
-
-
-def _ambiguous(one: Identity, identities: list[Identity]) -> bool:
-    return sum(other[0] == one[0] for other in identities) > 1

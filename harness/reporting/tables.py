@@ -38,21 +38,22 @@ class Cell:
     @property
     def markdown(self) -> str:
         if self.rank == "best":
-            return f"**{self.text}**"
-        return f"<u>{self.text}</u>" if self.rank == "second" else self.text
+            return f"**{_escaped(self.text)}**"
+        return f"<u>{_escaped(self.text)}</u>" if self.rank == "second" else _escaped(self.text)
 
     @property
     def sort_key(self) -> float | str:
         """What a column is sorted by."""
         value = self.value.value if isinstance(self.value, Score) else self.value
-        return "" if value is None else value
+        return "" if value is None else _number(value)
 
 
 @dataclass(frozen=True)
 class Table:
     """A titled table with notes under it. `name` is its file name and its marker; `rows` are as long as `headers`.
 
-    `left` names the columns of words; `section` is the comparison it belongs to, if any.
+    Columns with nothing in any row are left out. `left` names the columns of words; `section` is the comparison it belongs
+    to, if any.
     """
 
     name: str
@@ -63,12 +64,22 @@ class Table:
     left: frozenset[str] = frozenset({"method"})
     section: str = ""
 
+    def __post_init__(self) -> None:
+        some = [
+            n
+            for n in range(len(self.headers))
+            if not self.rows or any(row[n].value not in (None, "") for row in self.rows)
+        ]
+        if len(some) < len(self.headers):
+            object.__setattr__(self, "headers", tuple(self.headers[n] for n in some))
+            object.__setattr__(self, "rows", tuple(tuple(row[n] for n in some) for row in self.rows))
+
     def markdown(self, level: int = 2, columns: Sequence[str] | None = None) -> str:
         """Heading, pipe table, notes; `columns` leaves only those."""
         keep = [number for number, header in enumerate(self.headers) if columns is None or header in columns]
         grid = tabulate(
             [[row[number].markdown for number in keep] for row in self.rows],
-            headers=[self.headers[number] for number in keep],
+            headers=[_escaped(self.headers[number]) for number in keep],
             tablefmt="pipe",
             colalign=["left" if self.headers[number] in self.left else "right" for number in keep]
             if self.rows
@@ -157,6 +168,11 @@ def ranked(cells: Sequence[Cell]) -> list[Cell]:
 
 def to_json(tables: Iterable[Table]) -> str:
     return json.dumps([table.as_json() for table in tables], indent=1, ensure_ascii=False) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """`text` as it stands in a pipe table."""
+    return text.replace("|", "\\|")
 
 
 def _number(value: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from test_records import make_record, written
+from made_records import make_record, written
 
 from harness.host.plugins import load_host
 from harness.reporting import write
@@ -61,6 +61,15 @@ def test_notes_written_for_markdown_read_as_prose(runs: Path) -> None:
 
 def test_a_note_cannot_inject_markup() -> None:
     assert str(prose("**<b>** `<i>` & plain")) == "<strong>&lt;b&gt;</strong> <code>&lt;i&gt;</code> &amp; plain"
+
+
+def test_columns_are_sorted_by_what_every_machine_computes_alike(tmp_path: Path) -> None:
+    """More digits than CSV and JSON keep would make the same records give another page elsewhere."""
+    written(tmp_path, make_record(predicted=(10, 20, 31)))  # an MAE of a third
+    keys = re.findall(r'data-key="([^"]*)"', made(tmp_path))
+    assert "0.333333" in keys and not [
+        key for key in keys if re.fullmatch(r"-?[\d.]+", key) and len(key.partition(".")[2]) > 6
+    ]
 
 
 def test_grids_stand_in_for_pictures_that_were_not_kept(runs: Path) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
-from test_records import make_record, written
+from made_records import column, make_record, with_groups, written
 
-from harness import metrics
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
 from harness.reporting import published
@@ -23,7 +22,7 @@ from harness.reporting.difference import difference
 from harness.reporting.groups import group_tables, jhu_category
 from harness.reporting.overall import BENCHMARKS, overall_tables
 from harness.reporting.published import PublishedValue
-from harness.reporting.rows import comparisons, paired
+from harness.reporting.rows import comparisons
 from harness.reporting.runtime import runtime_tables
 from harness.reporting.tables import Cell, Score, Table, ranked
 from harness.runs import records
@@ -33,22 +32,6 @@ from harness.runs.runtime_records import RuntimeRecord
 from harness.runs.runtime_records import write as write_runtime
 
 HOST = load_host()
-
-
-def column(table: Table, header: str) -> dict[str, Cell]:
-    number = table.headers.index(header)
-    return {row[0].text: row[number] for row in table.rows}
-
-
-def with_groups(record: Record, groups: list[dict[str, str]], **protocol: str) -> Record:
-    from harness.run import identity_hash
-
-    content = record.model_dump()
-    for image, own in zip(content["results"]["per_image"], groups, strict=True):
-        image["groups"] = own
-    content["identity"]["protocol"] = protocol
-    content["id"] = identity_hash(content["identity"])
-    return Record.model_validate(content)
 
 
 def test_best_second_gap_and_distance_by_hand() -> None:
@@ -78,26 +61,6 @@ def test_ties_share_a_mark_and_a_lone_row_has_none() -> None:
         "",
     ]
     assert ranked([Cell("1", 1.0)])[0].rank == ""
-
-
-def test_a_paired_difference_is_of_the_same_images_only() -> None:
-    first, second = make_record("mcnn"), make_record("csrnet", predicted=(10, 10, 10))
-    score = paired([first], [second])
-    errors = np.array([0, 10, 20]) - np.array([2, 1, 0])
-    assert score is not None and score.value == pytest.approx(errors.mean())
-    assert errors.min() <= score.low <= score.value <= score.high <= errors.max()
-    assert paired([first], [make_record("csrnet", true=(1, 2), predicted=(1, 2))]) is None
-
-
-def test_bootstrap_against_a_plain_loop() -> None:
-    generator = np.random.default_rng(5)
-    true, predicted = generator.uniform(0, 100, 60), generator.uniform(0, 100, 60)
-    draws = []
-    for _ in range(4000):
-        rows = generator.integers(0, 60, 60)
-        draws.append(np.sqrt(np.mean((true[rows] - predicted[rows]) ** 2)))
-    found = metrics.bootstrap_interval([(true, predicted)], metrics.RMSE)
-    assert found == pytest.approx(np.percentile(draws, [2.5, 97.5]), rel=0.03)
 
 
 def test_far_better_than_the_paper_is_flagged() -> None:

@@ -1,0 +1,119 @@
+"""Intervals of records: images are drawn, the same for every seed; folds and scenes apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from made_records import copies, drawn, make_record, with_groups
+
+from harness import metrics
+from harness.reporting.comparison import comparison_table
+from harness.reporting.published import PublishedValue
+from harness.reporting.rows import comparisons, paired
+from harness.runs.records import Record
+
+SCENES = [{"scene": f"S{n % 3}"} for n in range(40)]
+
+
+def test_a_paired_difference_is_of_the_same_images_only() -> None:
+    first, second = make_record("mcnn"), make_record("csrnet", predicted=(10, 10, 10))
+    score = paired([first], [second])
+    errors = np.array([0, 10, 20]) - np.array([2, 1, 0])
+    assert score is not None and score.value == pytest.approx(errors.mean())
+    assert errors.min() <= score.low <= score.value <= score.high <= errors.max()
+    assert paired([first], [make_record("csrnet", true=(1, 2), predicted=(1, 2))]) is None
+
+
+def test_bootstrap_against_a_plain_loop() -> None:
+    generator = np.random.default_rng(5)
+    true, predicted = generator.uniform(0, 100, 60), generator.uniform(0, 100, 60)
+    draws = []
+    for _ in range(4000):
+        rows = generator.integers(0, 60, 60)
+        draws.append(np.sqrt(np.mean((true[rows] - predicted[rows]) ** 2)))
+    found = metrics.bootstrap_interval([(true, predicted)], metrics.RMSE)
+    assert found == pytest.approx(np.percentile(draws, [2.5, 97.5]), rel=0.03)
+
+
+@pytest.mark.parametrize("kind", ["one test set", "folds", "scenes"])
+def test_copies_of_runs_leave_every_interval_exactly_as_it_is(kind: str) -> None:
+    folds = 3 if kind == "folds" else 0
+
+    def runs(seeds: int) -> list[Record]:
+        found = []
+        for fold in range(max(1, folds)):
+            for method, noise in (("mcnn", 20.0), ("csrnet", 24.0)):
+                record = drawn(method, noise, fold=fold, folds=folds)
+                record = with_groups(record, SCENES, mean_of="scene") if kind == "scenes" else record
+                found += copies(record, seeds)
+        return found
+
+    (once,), (five,) = comparisons(runs(1)), comparisons(runs(5))
+    assert [len(row.records) for row in five.rows] == [5 * max(1, folds)] * 2
+    assert five.floor == once.floor
+    for one, other in zip(once.rows, five.rows, strict=True):
+        assert (other.method, other.mae, other.rmse) == (one.method, one.mae, one.rmse)
+        assert (other.over_floor, other.behind) == (one.over_floor, one.behind)
+        assert one.mae is not None and one.mae.high > one.mae.low
+
+
+def test_seeds_are_averaged_before_images_are_drawn() -> None:
+    """What a table prints is the mean over seeds of each seed's score; its interval against a plain loop."""
+    records_ = [drawn("mcnn", 20, seed=seed) for seed in range(3)]
+    (row,) = comparisons(records_)[0].rows
+    assert row.mae is not None and row.rmse is not None and row.over_floor is not None
+    assert row.mae.value == pytest.approx(np.mean([record.results.mae for record in records_]))  # type: ignore[union-attr]
+    assert row.rmse.value == pytest.approx(np.mean([record.results.rmse for record in records_]))  # type: ignore[union-attr]
+    both = np.array([[(i.true, i.predicted) for i in record.results.per_image] for record in records_])  # type: ignore[union-attr]
+    errors, floor = np.abs(both[..., 1] - both[..., 0]), np.abs(25.0 - both[..., 0])
+    generator, mae, rmse, over = np.random.default_rng(1), [], [], []
+    for _ in range(4000):
+        rows = generator.integers(0, 40, 40)
+        mae.append(errors[:, rows].mean())
+        rmse.append(np.sqrt((errors[:, rows] ** 2).mean(axis=1)).mean())
+        over.append((errors - floor)[:, rows].mean())
+    for found, draws in ((row.mae, mae), (row.rmse, rmse), (row.over_floor, over)):
+        assert (found.low, found.high) == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=0.06 * np.std(draws) * 4)
+
+
+def test_the_order_of_images_in_a_record_changes_nothing() -> None:
+    first, second = drawn("mcnn", 20), drawn("mcnn", 20, seed=1)
+    content = second.model_dump()
+    content["results"]["per_image"].reverse()
+    turned = Record.model_validate(content)
+    (one,), (other,) = comparisons([first, second])[0].rows, comparisons([first, turned])[0].rows
+    assert (one.mae, one.rmse) == (other.mae, other.rmse)
+    assert paired([first], [turned]) == paired([first], [second])
+
+
+def test_runs_on_other_test_images_are_in_another_table() -> None:
+    """The same files, the test set cut otherwise: the folds of a run stay together, and nothing is averaged over both."""
+
+    def both_folds(images: int, **changes: Any) -> list[Record]:
+        return [drawn("mcnn", 20, images, fold=fold, folds=2, **changes) for fold in (0, 1)]
+
+    whole, cut = both_folds(40, available=40), both_folds(12, seed=1, available=40)
+    failed = make_record("csrnet", status="failed", fold=0, folds=2)
+    found = comparisons([*cut, failed, *whole])
+    assert [[record.name for record in table.rows[0].records] for table in found] == [
+        sorted(record.name for record in part) for part in (whole, cut)
+    ]
+    assert [len(table.rows) for table in found] == [2, 1]
+    tables = [comparison_table(table, []) for table in found]
+    assert [table.title.endswith(", ON OTHER TEST IMAGES") for table in tables] == [False, True]
+    assert "measured on 12 of 40 test images" in tables[1].notes and len({table.name for table in tables}) == 2
+    assert len({table.section for table in tables}) == 2
+    with pytest.raises(ValueError, match="was tested on other images"):
+        paired(whole, [*whole, *cut])
+
+
+def test_far_better_than_the_paper_is_flagged_however_often_it_is_copied() -> None:
+    """The interval ends above the suspicious share of the published MAE: five copies are no more evidence than one."""
+    record = drawn("mcnn", 110, dataset="shtech_a")
+    (row,) = comparisons([record])[0].rows
+    assert row.mae is not None and row.mae.value < row.mae.high
+    value = PublishedValue("A paper", "T", "mcnn", "shtech_a", "mae", row.mae.high / 0.9 - 0.01)
+    for runs in ([record], copies(record, 5)):
+        assert "FAR BETTER" not in comparison_table(comparisons(runs)[0], [value]).markdown()
