@@ -11,32 +11,16 @@ from harness.errors import DataError
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """Every variable of a MATLAB file.
+    """Every variable of a MATLAB file; of a 7.3 file those that are matrices of numbers.
 
     Raises:
-        DataError: the file is missing or is no MATLAB file. Of a 7.3 file only matrices of numbers are read.
+        DataError: the file is missing, is no MATLAB file, or is damaged, also where the damage kills SciPy's reader or HDF5's.
     """
-    from scipy.io import loadmat
+    from harness.files import matlab
 
     if not path.is_file():
         raise DataError(f"{path}: annotation file is missing")
-    try:
-        return loadmat(path)
-    except NotImplementedError:
-        return _read_hdf5(path)
-    except Exception as error:  # scipy raises many kinds on damaged files; all mean the same to a user
-        raise DataError(f"{path}: not a MATLAB file ({type(error).__name__}: {error})") from None
-
-
-def _read_hdf5(path: Path) -> dict[str, Any]:
-    """The matrices of numbers in a MATLAB 7.3 file, which is HDF5 with rows and columns exchanged."""
-    import h5py
-
-    try:
-        with h5py.File(path) as file:
-            return {key: np.asarray(value).T for key, value in file.items() if isinstance(value, h5py.Dataset)}
-    except OSError as error:
-        raise DataError(f"{path}: not a MATLAB file ({error})") from None
+    return matlab.read(path)
 
 
 def variable(path: Path, name: str) -> Any:
