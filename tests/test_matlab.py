@@ -40,7 +40,7 @@ def load(path):
     return read(path)
 
 mat_worker.load = load
-mat_worker.DEADLINE = 1.0
+mat_worker.DEADLINE = float(os.environ.get("DEADLINE", "60"))
 mat_worker.IDLE = float(os.environ.get("IDLE", "60"))
 mat_worker.main()
 """
@@ -113,10 +113,14 @@ def test_a_file_that_kills_its_reader_is_named_and_no_other(hurt: Reader, tmp_pa
     assert len(hurt.read(late)["annPoints"]) == 2
 
 
-def test_a_file_that_holds_up_its_reader_is_named(hurt: Reader, tmp_path: Path) -> None:
+def test_a_file_that_holds_up_its_reader_is_named(
+    hurt: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEADLINE", "1")
     endless = written(tmp_path / "endless.mat", 2)
     with pytest.raises(DataError, match=rf"^{endless}: damaged: .*ended with exit status 1"):
         hurt.read(endless)
+    monkeypatch.delenv("DEADLINE")
     assert len(hurt.read(written(tmp_path / "good.mat", 2))["annPoints"]) == 2
 
 
