@@ -2,7 +2,8 @@
 
 Run as `python -m harness.files.mat_worker` by `harness.files.matlab`. Paths come in on standard input, `(variables, None)` or
 `(None, why not)` goes out on standard output, all pickled. It ends with its input, after `IDLE` seconds without work, and when
-one file takes longer than `DEADLINE`. Imports nothing of the harness and none of the libraries that networks need.
+one file takes longer than `DEADLINE`. Loads none of the libraries that networks
+need.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import sys
 import warnings
 from typing import IO, Any
 
+from harness.files.lines import one_line
+
 DEADLINE = 60.0  # seconds for one file
 IDLE = 60.0
-LINE = 200  # characters of a reader's own words
 
 
 def main() -> None:
@@ -40,7 +42,7 @@ def main() -> None:
         try:
             answer: tuple[dict[str, Any] | None, str | None] = (load(path), None)
         except Exception as error:  # the readers raise many kinds on damaged files; all mean the same to a user
-            answer = (None, said(error))
+            answer = (None, one_line(error))
         try:
             pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
             answers.flush()
@@ -56,13 +58,6 @@ def load(path: str) -> dict[str, Any]:
         return loadmat(path)
     except NotImplementedError:  # version 7.3, which is HDF5
         return _load_hdf5(path)
-
-
-def said(error: BaseException) -> str:
-    """The kind of an error and the first line of its words, on one printable line."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    text = f"{type(error).__name__}: {first}".rstrip(": ")
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:LINE]
 
 
 def _load_hdf5(path: str) -> dict[str, Any]:
