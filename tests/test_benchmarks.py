@@ -137,6 +137,33 @@ def test_damaged_annotations_are_named(name: str, tmp_path: Path) -> None:
             benchmark.read_points(sample)
 
 
+@pytest.mark.parametrize(("name", "listing"), [("jhu_crowd", "image_labels.txt"), ("trancos", "training.txt")])
+def test_lists_in_another_encoding_are_named(name: str, listing: str, tmp_path: Path) -> None:
+    benchmark, folder = written(name, tmp_path)
+    path = next(folder.rglob(listing))
+    path.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(DataError, match=rf"{listing}: cannot be read \(UnicodeDecodeError"):
+        benchmark.index(folder)
+
+
+@pytest.mark.parametrize("entry", ["../../image-1-000001.jpg", "/etc/passwd", "/", "..", "a" * 300, "a\0b.jpg"])
+def test_a_list_names_images_of_its_own_folder_alone(entry: str, tmp_path: Path) -> None:
+    benchmark, folder = written("trancos", tmp_path)
+    (folder / "image_sets" / "test.txt").write_text(f"{entry}\n")
+    with pytest.raises(DataError, match=r"test\.txt: lists .*; expected names of images"):
+        benchmark.index(folder)
+
+
+def test_a_frame_that_nobody_annotated_is_named(tmp_path: Path) -> None:
+    benchmark, folder = written("ucsd", tmp_path)
+    image = benchmark.index(folder)[0].image
+    assert image is not None
+    image.rename(image.with_name("vidf1_33_000_f999.png"))
+    sample = next(each for each in benchmark.index(folder) if each.name.endswith("f999"))
+    with pytest.raises(DataError, match=r"_frame_full\.mat: no frame 999; it annotates 2"):
+        benchmark.read_points(sample)
+
+
 # One head whose place is known by hand, for every format: x is not y, and the first pixel is where the authors' tool has it.
 
 
