@@ -34,7 +34,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the authors (or the papers) print about a benchmark. None where nothing was published."""
+    """What the authors (or the papers) print about a benchmark. None where nothing was published.
+
+    Attributes:
+        errata: by the name of a number, what is known where the authors' own files do not hold it.
+        in_region: `annotations`, `largest` and `mean` are of the heads inside the region of interest, not of all in the frame.
+    """
 
     images: int | None = None
     annotations: int | None = None
@@ -42,6 +47,7 @@ class Statistics:
     mean: float | None = None
     source: str = ""
     errata: Mapping[str, str] = field(default_factory=dict)
+    in_region: bool = False
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _print(found: Any) -> None:
         click.echo(f"\npublished: {found.source}")
     for heading, lines in (
         ("wrong", found.wrong),
-        ("differs from the authors' files", found.differs),
+        ("differs from what was published", found.differs),
         ("noted", found.noted),
     ):
         if lines:

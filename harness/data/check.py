@@ -15,6 +15,8 @@ from harness.files.annotations import inside
 from harness.files.images import exif_orientation
 
 LISTED = 10  # lines of one kind before "and n more"
+IN_REGION = " in the region"
+Row = tuple[str, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Check:
     name: str
     title: str
     source: str
-    rows: list[tuple[str, Any, Any]]
+    rows: list[Row]
     wrong: list[str]
     differs: list[str]
     noted: list[str]
@@ -41,7 +43,7 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
     repeated: list[str] = []
     rotated: list[str] = []
     empty: list[str] = []
-    counts: list[int] = []
+    inner: list[int] = []
     uncounted = 0
     points_of: dict[str, np.ndarray] = {}
     sides: list[tuple[int, int]] = []
@@ -59,13 +61,13 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
         height, width = image.shape[:2]
         sides.append((height, width))
         points_of[sample.name] = points
-        counts.append(len(points))
         stray = points[~inside(points, height, width)]
         where = sample.annotation or sample.name
         outside += [f"{where}: point ({x:.1f}, {y:.1f}) outside {width}×{height}" for x, y in stray]
         if benchmark.read_roi:
             try:
-                uncounted += len(points) - len(points_inside(points, benchmark.read_roi(sample)))
+                inner.append(_inside_region(benchmark.read_roi(sample), points, (height, width), sample))
+                uncounted += len(points) - inner[-1]
             except DataError as error:
                 wrong.append(str(error))
         duplicates = len(points) - len(np.unique(points, axis=0)) if len(points) else 0
@@ -75,41 +77,52 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
             empty.append(f"{where}: no heads")
         if sample.image is not None and exif_orientation(sample.image.read_bytes()) != 1:
             rotated.append(f"{sample.image}: EXIF orientation, applied on reading")
-    rows = _rows(benchmark.statistics, counts, len(samples), len(outside), len(wrong))
+    counts = [len(points) for points in points_of.values()]
+    rows: list[Row] = [("images", len(samples), benchmark.statistics.images)]
+    rows += _heads(benchmark.statistics, counts, inner)
+    rows.append(("points outside the frame", len(outside), None))
     if benchmark.read_roi:
-        rows.insert(-1, ("points outside the region", uncounted, None))
+        rows.append(("points outside the region", uncounted, None))
+    rows.append(("unreadable files", len(wrong), None))
     readable = tuple(sample for sample in samples if sample.name in points_of)
     differs = _differences(benchmark, rows, readable, points_of, sides)
     noted = [*_some(outside), *_some(repeated), *_some(empty), *_some(rotated)]
     return Check(benchmark.name, benchmark.title, benchmark.statistics.source, rows, wrong, differs, noted)
 
 
-def _rows(
-    published: Statistics, counts: list[int], images: int, outside: int, unreadable: int
-) -> list[tuple[str, Any, Any]]:
-    total = sum(counts)
+def _inside_region(region: np.ndarray, points: np.ndarray, shape: tuple[int, int], sample: Sample) -> int:
+    if region.shape != shape:
+        found, expected = (" × ".join(map(str, sides)) for sides in (region.shape, shape))
+        raise DataError(f"{sample.image}: its region of interest has {found} pixels; expected the image's, {expected}")
+    return len(points_inside(points, region))
+
+
+def _heads(published: Statistics, counts: list[int], inner: list[int]) -> list[Row]:
+    """How many heads there are, compared where the publication counted them: in the frame, or in the region alone."""
+    rows: list[Row] = [("annotations", sum(counts), None)] if published.in_region else []
+    where, compared = (IN_REGION, inner) if published.in_region else ("", counts)
+    mean = round(sum(compared) / len(compared), 1) if compared else 0.0
     return [
-        ("images", images, published.images),
-        ("annotations", total, published.annotations),
-        ("largest", max(counts, default=0), published.largest),
-        ("mean", round(total / len(counts), 1) if counts else 0.0, published.mean),
-        ("points outside the frame", outside, None),
-        ("unreadable files", unreadable, None),
+        *rows,
+        (f"annotations{where}", sum(compared), published.annotations),
+        (f"largest{where}", max(compared, default=0), published.largest),
+        (f"mean{where}", mean, published.mean),
     ]
 
 
 def _differences(
     benchmark: Benchmark,
-    rows: list[tuple[str, Any, Any]],
+    rows: list[Row],
     samples: tuple[Sample, ...],
     points: dict[str, np.ndarray],
     sides: list[tuple[int, int]],
 ) -> list[str]:
     lines = []
     for what, found, expected in rows:
-        tolerance = 0.06 if what == "mean" else 0  # a mean is printed with one digit
+        number = what.removesuffix(IN_REGION)
+        tolerance = 0.06 if number == "mean" else 0  # a mean is printed with one digit
         if expected is not None and abs(found - expected) > tolerance:
-            known = benchmark.statistics.errata.get(what)
+            known = benchmark.statistics.errata.get(number)
             lines.append(f"{what}: found {found:,}, published {expected:,}" + (f" (known: {known})" if known else ""))
     if benchmark.departures:
         lines += benchmark.departures(samples, points)

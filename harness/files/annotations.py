@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
+import json
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.errors import DataError
+from harness.files.lines import one_line, printable
+
+HEADING = re.compile(r"#|[\"'#]*[^\W\d]")
+LONGEST_SIDE = 1 << 20  # pixels; OpenCV reads no longer picture
+NOT_SUCH_A_STRUCT = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)  # what a field of something else raises
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """Every variable of a MATLAB file.
+    """Every variable of a MATLAB file; of a 7.3 file those that are matrices of numbers.
 
     Raises:
-        DataError: the file is missing or is no MATLAB file. Of a 7.3 file only matrices of numbers are read.
+        DataError: the file is missing, is no MATLAB file, or is damaged, also where the damage kills SciPy's reader or HDF5's.
     """
-    from scipy.io import loadmat
+    from harness.files import matlab
 
     if not path.is_file():
         raise DataError(f"{path}: annotation file is missing")
-    try:
-        return loadmat(path)
-    except NotImplementedError:
-        return _read_hdf5(path)
-    except Exception as error:  # scipy raises many kinds on damaged files; all mean the same to a user
-        raise DataError(f"{path}: not a MATLAB file ({type(error).__name__}: {error})") from None
-
-
-def _read_hdf5(path: Path) -> dict[str, Any]:
-    """The matrices of numbers in a MATLAB 7.3 file, which is HDF5 with rows and columns exchanged."""
-    import h5py
-
-    try:
-        with h5py.File(path) as file:
-            return {key: np.asarray(value).T for key, value in file.items() if isinstance(value, h5py.Dataset)}
-    except OSError as error:
-        raise DataError(f"{path}: not a MATLAB file ({error})") from None
+    return matlab.read(path)
 
 
 def variable(path: Path, name: str) -> Any:
     """The variable `name` of a MATLAB file; raises `DataError` naming those it has."""
-    content = read_mat(path)
+    return _named(path, read_mat(path), name)
+
+
+def shared_variable(path: Path, name: str) -> Any:
+    """Like `variable`, of a file that many pictures share: read once for as long as it does not change. Do not write to it."""
+    try:
+        state = path.stat()
+    except OSError:
+        return variable(path, name)
+    return _named(path, _shared(path, (state.st_mtime_ns, state.st_size)), name)
+
+
+@lru_cache(maxsize=8)
+def _shared(path: Path, changed: tuple[int, int]) -> dict[str, Any]:
+    return read_mat(path)
+
+
+def _named(path: Path, content: dict[str, Any], name: str) -> Any:
     if name not in content:
         found = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "none"
-        raise DataError(f"{path}: no variable {name!r}; found {found}")
+        raise DataError(f"{path}: no variable {name!r}; found {printable(found)}")
     return content[name]
 
 
@@ -56,28 +71,35 @@ def read_mat_points(path: Path, name: str) -> np.ndarray:
 def read_points_file(path: Path) -> np.ndarray:
     """Head points float64 [N, 2] of one picture from `.txt` or `.csv` (x, y a line), `.json`, `.npy` or `.mat`.
 
-    A text may have one line of headings; further columns are ignored. JSON is a list of [x, y] or of objects with x and y, or
-    an object with such a list under "points". A `.npy` file is never unpickled. A `.mat` file has `annPoints`, or
-    ShanghaiTech's `image_info`.
+    A text may have one line of headings. Further columns are ignored; without headings they must be numbers too. JSON is a
+    list of [x, y] or of objects with x and y, or an object with such a list under "points". A `.npy` file is never unpickled.
+    A `.mat` file has `annPoints`, or ShanghaiTech's `image_info`.
 
     Raises:
         DataError: unreadable, or not that.
     """
-    import json
-
+    if path.suffix == ".mat":
+        return _mat_points(path)
+    values: Any
     try:
-        if path.suffix == ".mat":
-            return _mat_points(path)
         if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                values = np.lib.format.read_array(file, allow_pickle=False)
         elif path.suffix == ".json":
             values = _json_points(json.loads(path.read_text(encoding="utf-8")))
         else:
             values = _text_points(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise DataError(f"{path}: no head points ({first}); expected x and y of each head") from None
+    except Exception as error:  # parsers raise many kinds on damaged files; all mean the same to a user
+        raise DataError(f"{path}: no head points ({one_line(error)}); expected x and y of each head") from None
     return checked_points(path, values)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text in UTF-8; raises `DataError`."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({one_line(error)}); expected a text in UTF-8") from None
 
 
 def _mat_points(path: Path) -> np.ndarray:
@@ -91,7 +113,7 @@ def image_info_points(path: Path, content: dict[str, Any]) -> np.ndarray:
     """Head points float64 [N, 2] of ShanghaiTech's `image_info{1,1}{1,1}.location`; raises `DataError` where it is not that."""
     try:
         location = content["image_info"][0, 0]["location"][0, 0]
-    except (IndexError, KeyError, ValueError, TypeError):
+    except NOT_SUCH_A_STRUCT:
         raise DataError(
             f"{path}: 'image_info' has no field 'location'; expected image_info{{1,1}}{{1,1}}.location"
         ) from None
@@ -104,12 +126,23 @@ def _json_points(content: Any) -> list[list[float]]:
 
 
 def _text_points(text: str) -> list[list[float]]:
-    import re
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    rows = [re.split(r"[,;\s]+", line.rstrip(" \t,;")) for _, line in lines]
+    named = bool(rows) and all(HEADING.match(part) and not _is_number(part) for part in rows[0])
+    points = []
+    for (number, line), row in list(zip(lines, rows, strict=True))[named:]:
+        if len(row) < 2 or not all(map(_is_number, row[:2] if named else row)):
+            raise ValueError(f"line {number} is {printable(line, 60)!r}")
+        points.append([float(value) for value in row[:2]])
+    return points
 
-    rows = [re.split(r"[,;\s]+", line.strip()) for line in text.splitlines() if line.strip()]
-    if rows and not re.match(r"[-+.\d]", rows[0][0]):
-        rows = rows[1:]  # headings
-    return [[float(value) for value in row[:2]] for row in rows]
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def checked_points(path: Path, values: Any) -> np.ndarray:
@@ -119,24 +152,52 @@ def checked_points(path: Path, values: Any) -> np.ndarray:
     `harness data check` reports them.
 
     Raises:
-        DataError: not numbers, not two columns, or NaN or infinite coordinates.
+        DataError: not numbers, not two columns, NaN or infinite coordinates, or such as no picture has.
     """
-    try:
-        points = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: head points are not numbers") from None
+    points = _numbers(path, values, "head points")
     if points.size == 0:
         return np.zeros((0, 2))
     if points.ndim != 2 or points.shape[1] < 2:
         raise DataError(f"{path}: head points have shape {points.shape}; expected (heads, 2)")
     points = points[:, :2]
     bad = ~np.isfinite(points).all(axis=1)
+    what, expected = "NaN or infinite", "finite coordinates"
+    if not bad.any():
+        bad = (np.abs(points) > LONGEST_SIDE).any(axis=1)
+        what, expected = f"more than {LONGEST_SIDE:,} pixels away", "coordinates in pixels"
     if bad.any():
         raise DataError(
-            f"{path}: {int(bad.sum())} of {len(points)} head points are NaN or infinite "
-            f"(first: number {int(np.argmax(bad)) + 1}); expected finite coordinates. Remove or repair them."
+            f"{path}: {int(bad.sum())} of {len(points)} head points are {what} "
+            f"(first: number {int(np.argmax(bad)) + 1}); expected {expected}. Remove or repair them."
         )
     return points
+
+
+def checked_region(path: Path, values: Any) -> np.ndarray:
+    """`values` as bool [H, W], which pixels a region holds; raises `DataError`."""
+    region = _numbers(path, values, "the region of interest")
+    if region.ndim != 2 or region.size == 0 or not np.isfinite(region).all():
+        raise DataError(f"{path}: the region of interest has shape {region.shape}; expected 0 or 1 for each pixel")
+    return region.astype(bool)
+
+
+def checked_perspective(path: Path, values: Any) -> np.ndarray:
+    """`values` as float64 [H, W], a scale at each pixel; raises `DataError`, also where one is not above 0."""
+    scales = _numbers(path, values, "the perspective map")
+    if scales.ndim != 2 or scales.size == 0:
+        raise DataError(f"{path}: the perspective map has shape {scales.shape}; expected (height, width)")
+    if not (scales > 0).all() or not np.isfinite(scales).all():
+        raise DataError(f"{path}: the perspective map has values that are not above 0; expected a scale at each pixel")
+    return scales
+
+
+def _numbers(path: Path, values: Any, what: str) -> np.ndarray:
+    try:
+        if np.asarray(values).dtype.kind not in "biufOUS":  # no complex numbers, dates, records
+            raise TypeError
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{path}: {what} are not numbers") from None
 
 
 def inside(points: np.ndarray, height: int, width: int) -> np.ndarray:

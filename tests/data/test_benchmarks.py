@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from harness.benchmark import Benchmark
 from harness.data.check import check
 from harness.data.datasets.synth import draw_scene
 from harness.data.fingerprints import fingerprint
-from harness.data.regions import density_inside, points_inside, polygon_mask, seen_inside
+from harness.data.regions import points_inside
 from harness.data.splits import split
 from harness.errors import DataError
 from harness.host.plugins import load_host
@@ -104,7 +103,8 @@ def test_the_check_reads_every_file(name: str, tmp_path: Path) -> None:
     found = check(benchmark, folder)
     assert not found.wrong
     rows = {what: (value, published) for what, value, published in found.rows}
-    assert rows["images"][1] is not None and rows["annotations"][1] is not None
+    where = " in the region" if benchmark.statistics.in_region else ""
+    assert rows["images"][1] is not None and rows[f"annotations{where}"][1] is not None
     assert rows["points outside the frame"][0] == 0
     assert not any("resized" in line for line in found.differs)  # 480 × 640 is a camera's size
     if benchmark.read_roi is not None:
@@ -135,6 +135,33 @@ def test_damaged_annotations_are_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=path.name.replace(".", r"\.")):
         for sample in benchmark.index(folder):
             benchmark.read_points(sample)
+
+
+@pytest.mark.parametrize(("name", "listing"), [("jhu_crowd", "image_labels.txt"), ("trancos", "training.txt")])
+def test_lists_in_another_encoding_are_named(name: str, listing: str, tmp_path: Path) -> None:
+    benchmark, folder = written(name, tmp_path)
+    path = next(folder.rglob(listing))
+    path.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(DataError, match=rf"{listing}: cannot be read \(UnicodeDecodeError"):
+        benchmark.index(folder)
+
+
+@pytest.mark.parametrize("entry", ["../../image-1-000001.jpg", "/etc/passwd", "/", "..", "a" * 300, "a\0b.jpg"])
+def test_a_list_names_images_of_its_own_folder_alone(entry: str, tmp_path: Path) -> None:
+    benchmark, folder = written("trancos", tmp_path)
+    (folder / "image_sets" / "test.txt").write_text(f"{entry}\n")
+    with pytest.raises(DataError, match=r"test\.txt: lists .*; expected names of images"):
+        benchmark.index(folder)
+
+
+def test_a_frame_that_nobody_annotated_is_named(tmp_path: Path) -> None:
+    benchmark, folder = written("ucsd", tmp_path)
+    image = benchmark.index(folder)[0].image
+    assert image is not None
+    image.rename(image.with_name("vidf1_33_000_f999.png"))
+    sample = next(each for each in benchmark.index(folder) if each.name.endswith("f999"))
+    with pytest.raises(DataError, match=r"_frame_full\.mat: no frame 999; it annotates 2"):
+        benchmark.read_points(sample)
 
 
 # One head whose place is known by hand, for every format: x is not y, and the first pixel is where the authors' tool has it.
@@ -255,94 +282,6 @@ def test_qnrf_is_reduced_to_1920(tmp_path: Path) -> None:
         benchmark.read_points(sample)
 
 
-# Regions of interest.
-
-
-def test_a_polygon_takes_the_pixels_whose_centres_it_holds() -> None:
-    mask = polygon_mask(np.array([[2.0, 1.0], [6.0, 1.0], [6.0, 4.0], [2.0, 4.0]]), 6, 9)
-    inner = np.zeros((6, 9), bool)
-    inner[1:4, 2:6] = True
-    assert (mask & inner).sum() == inner.sum()
-    assert mask.sum() <= 5 * 4 + 0  # OpenCV draws the edge too: at most one pixel more to the right and below
-
-
-def test_points_and_density_inside_by_numpy() -> None:
-    generator = np.random.default_rng(0)
-    region = generator.random((20, 28)) < 0.5
-    points = generator.uniform(-3, 30, (200, 2))
-    expected = [(x, y) for x, y in points if 0 <= x < 28 and 0 <= y < 20 and region[int(np.floor(y)), int(np.floor(x))]]
-    np.testing.assert_array_equal(points_inside(points, region), expected)
-    for stride, shape in ((1, (20, 28)), (8, (3, 4))):  # 20 and 28 are no multiples of 8: the last cells reach beyond
-        density = generator.random(shape).astype(np.float32)
-        found = density_inside(density, region, stride)
-        for row in range(shape[0]):
-            for column in range(shape[1]):
-                part = region[row * stride : (row + 1) * stride, column * stride : (column + 1) * stride]
-                assert found[row, column] == pytest.approx(density[row, column] * part.mean(), rel=1e-5)
-
-
-@pytest.mark.parametrize("outside", ["mask", "blur"])
-def test_no_method_sees_what_lies_outside(outside: str, tmp_path: Path) -> None:
-    benchmark, folder = written("trancos", tmp_path)
-    sample = benchmark.index(folder)[0]
-    seen = seen_inside(benchmark, outside)
-    region, plain = benchmark.read_roi(sample), benchmark.read_image(sample, 3)  # type: ignore[misc]
-    image, points = seen.read_image(sample, 3), seen.read_points(sample)
-    np.testing.assert_array_equal(image[region], plain[region])
-    if outside == "mask":
-        assert not image[~region].any()
-    else:
-        assert image[~region].any() and image[~region].std() < plain[~region].std()
-    assert 0 < len(points) < len(benchmark.read_points(sample))
-    assert region[points[:, 1].astype(int), points[:, 0].astype(int)].all()
-    assert seen.protocol["outside"] == outside and seen.seen_as
-
-
-def test_a_region_of_another_size_is_named(tmp_path: Path) -> None:
-    benchmark, folder = written("trancos", tmp_path)
-    sample = benchmark.index(folder)[0]
-    savemat(sample.extra[0], {"BW": np.ones((10, 10), np.uint8)})
-    with pytest.raises(DataError, match=r"image-1-000001\.jpg: its region of interest has 10 rows"):
-        seen_inside(benchmark, "mask").read_image(sample, 3)
-
-
-def test_predictions_outside_do_not_count(tmp_path: Path) -> None:
-    from harness.data.image_store import ImageStore
-    from harness.data.scenes import scenes
-    from harness.training.evaluation import evaluate
-
-    class Ones:
-        def predict_on_batch(self, image: np.ndarray) -> np.ndarray:
-            return np.full((1, image.shape[1] // 8, image.shape[2] // 8, 1), 64.0)  # one a pixel
-
-    benchmark, folder = written("trancos", tmp_path)
-    seen = seen_inside(benchmark, "mask")
-    samples = seen.index(folder)[:2]
-    method = load_host().method("csrnet")
-    results = evaluate(Ones(), method, scenes(seen, samples, ImageStore(seen, 3)))
-    for sample, result in zip(samples, results, strict=True):
-        region = benchmark.read_roi(sample)  # type: ignore[misc]
-        assert result.predicted == pytest.approx(region.sum(), rel=1e-5)
-        assert result.true == len(points_inside(benchmark.read_points(sample), region))
-        assert result.true_grid.sum() == result.true
-
-
-def test_masked_and_blurred_pixels_are_cached_apart(tmp_path: Path) -> None:
-    from harness.data.image_store import ImageStore
-
-    benchmark, folder = written("trancos", tmp_path)
-    sample = benchmark.index(folder)[0]
-    cache = tmp_path / "cache"
-    stores = [
-        ImageStore(each, 3, 0, cache) for each in (benchmark, *(seen_inside(benchmark, o) for o in ("mask", "blur")))
-    ]
-    first = [np.array(store.get(sample)) for store in stores]
-    again = [np.array(ImageStore(store._benchmark, 3, 0, cache).get(sample)) for store in stores]
-    for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert not np.array_equal(first[0], first[1]) and not np.array_equal(first[1], first[2])
-
-
 def test_worldexpos_score_is_the_mean_of_its_scenes(harness: Command, tmp_path: Path) -> None:
     """Two scenes of unlike sizes: the table's MAE is the mean of two MAEs, and the record keeps each image's scene."""
     made = harness("data", "synth", "--like", "worldexpo10", "--out", "drawn", "--images", "14")
@@ -403,10 +342,3 @@ def test_data_synth_overwrites_nothing(harness: Command, tmp_path: Path) -> None
     (tmp_path / "x" / "mall_dataset").mkdir(parents=True)
     done = harness("data", "synth", "--like", "mall", "--out", "x")
     assert done.returncode == 2 and "already there" in done.stderr
-
-
-def test_a_benchmark_without_region_is_left_alone() -> None:
-    benchmark = BENCHMARKS["shtech_a"]
-    assert seen_inside(benchmark, "blur") is benchmark
-    with pytest.raises(Exception, match="Did you mean 'blur'"):
-        seen_inside(replace(benchmark), "blurr")

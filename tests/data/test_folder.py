@@ -14,6 +14,7 @@ from scipy.io import savemat
 from harness.data.datasets.folder import benchmark_of, index, read_points
 from harness.data.splits import split
 from harness.errors import DataError
+from harness.files.annotations import read_points_file
 
 POINTS = np.array([[80.5, 3.25], [1.0, 60.0], [7.5, 8.0]])
 
@@ -112,6 +113,16 @@ def test_coco_boxes_and_key_points(tmp_path: Path) -> None:
     [
         ("photo_0.txt", b"1 2\nthree four\n", r"photo_0\.txt: no head points"),
         ("photo_0.txt", b"1 2\n3\n", r"photo_0\.txt: "),
+        ("photo_0.txt", b"1 2 7\n\n10 12 x\n", r"photo_0\.txt: no head points \(.*line 3 is '10 12 x'\)"),
+        ("photo_0.csv", b"x,y,kind\n1,2,a\n5,b,c\n", r"photo_0\.csv: no head points \(.*line 3 is '5,b,c'\)"),
+        ("photo_0.txt", b"?1 2\n3 4\n", r"photo_0\.txt: no head points \(.*line 1 is '\?1 2'\)"),
+        ("photo_0.txt", b"x 2\n3 4\n", r"photo_0\.txt: no head points \(.*line 1 is 'x 2'\)"),
+        ("photo_0.txt", b"[[1,2],[3,4]]", r"photo_0\.txt: no head points \(.*line 1 is "),
+        ("photo_0.txt", "1 2\n".encode("utf-16"), r"photo_0\.txt: no head points \(UnicodeDecodeError"),
+        ("photo_0.csv", b"1e300,3\n", r"photo_0\.csv: 1 of 1 head points are more than 1,048,576 pixels away"),
+        ("photo_0.json", b"[[1" + b"0" * 400 + b", 2]]", r"photo_0\.json: head points are not numbers"),
+        ("photo_0.json", b"[" * 100_000, r"photo_0\.json: no head points"),
+        ("photo_0.npy", b"PK\x03\x04 an archive", r"photo_0\.npy: no head points"),
         ("photo_0.json", b'{"heads": []}', r"photo_0\.json: no head points"),
         ("photo_0.json", b"{", r"photo_0\.json: no head points"),
         ("photo_0.npy", b"\x93NUMPY\x01\x00", r"photo_0\.npy: no head points"),
@@ -126,6 +137,27 @@ def test_bad_points_are_named(tmp_path: Path, name: str, content: bytes, message
     sample = next(sample for sample in index(tmp_path) if sample.name == "photo_0")
     with pytest.raises(DataError, match=message):
         read_points(sample)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "80.5 3.25 7 8.5\n\n1 60\n7.5 8 -1e3\n",  # further columns of numbers
+        "80.5, 3.25,\n1;60;\n7.5\t8\n",  # other separators, also behind the last
+        "# x y\n80.5 3.25\n1 60\n7.5 8\n",
+        '\ufeff"x","y","who is it"\n80.5,3.25,a\n1,60,\n7.5,8,"b"\n',  # with headings, anything
+    ],
+)
+def test_texts_that_are_points(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "photo.csv"
+    path.write_text(content, encoding="utf-8")
+    np.testing.assert_array_equal(read_points_file(path), POINTS)
+
+
+def test_complex_numbers_are_not_points(tmp_path: Path) -> None:
+    np.save(tmp_path / "photo.npy", POINTS.astype(complex))
+    with pytest.raises(DataError, match=r"photo\.npy: head points are not numbers"):
+        read_points_file(tmp_path / "photo.npy")
 
 
 def test_pickles_are_not_opened(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.files.annotations import checked_points
+from harness.files.lines import one_line
 
 KEYS = (b'"images"', b'"annotations"')
 
@@ -33,7 +34,10 @@ def names(path: Path) -> set[str]:
 
 def points_of(path: Path, name: str) -> np.ndarray:
     """float64 [N, 2]: for each annotation of the picture called `name` its first key point, or the centre of its box."""
-    return _points(path, path.stat().st_mtime_ns)[name]
+    points = _points(path, path.stat().st_mtime_ns)
+    if name not in points:
+        raise DataError(f"{path}: no entry for {name}")
+    return points[name]
 
 
 @lru_cache(maxsize=8)
@@ -44,8 +48,10 @@ def _points(path: Path, changed: int) -> dict[str, np.ndarray]:
         rows: dict[str, list[tuple[float, float]]] = {name: [] for name in files.values()}
         for number, annotation in enumerate(content["annotations"]):
             rows[files[annotation["image_id"]]].append(_point(path, number, annotation))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a COCO file ({type(error).__name__}: {error})") from None
+    except DataError:
+        raise
+    except Exception as error:  # JSON may hold anything in any place
+        raise DataError(f"{path}: not a COCO file ({one_line(error)})") from None
     return {name: checked_points(path, points) for name, points in rows.items()}
 
 

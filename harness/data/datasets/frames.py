@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import DataError
-from harness.files.annotations import checked_points, read_mat
+from harness.files.annotations import NOT_SUCH_A_STRUCT, checked_points, read_mat
 
 HELD = 32  # files; UCSD has ten
 
@@ -26,11 +26,19 @@ def locations(path: Path) -> list[np.ndarray]:
     return _read(path, path.stat().st_mtime_ns)
 
 
+def points_of(path: Path, frame: int) -> np.ndarray:
+    """The points float64 [N, 2] of frame number `frame`, from 0; raises `DataError` where there is none."""
+    frames = locations(path)
+    if not 0 <= frame < len(frames):
+        raise DataError(f"{path}: no frame {frame + 1}; it annotates {len(frames)}")
+    return frames[frame]
+
+
 @lru_cache(maxsize=HELD)
 def _read(path: Path, changed: int) -> list[np.ndarray]:
     content = read_mat(path)
     try:
         frames = content["frame"] if "frame" in content else content["fgt"]["frame"][0, 0]
         return [checked_points(path, frame["loc"][0, 0]) for frame in frames.ravel()]
-    except (IndexError, KeyError, ValueError, TypeError):
+    except NOT_SUCH_A_STRUCT:
         raise DataError(f"{path}: expected 'frame' or 'fgt.frame', structs with the field 'loc'") from None

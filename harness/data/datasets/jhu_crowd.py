@@ -16,7 +16,8 @@ import numpy as np
 from harness.benchmark import Benchmark, Sample, Statistics
 from harness.data.datasets.pairing import pair_files
 from harness.errors import DataError
-from harness.files.annotations import checked_points
+from harness.files.annotations import checked_points, read_lines
+from harness.files.lines import printable
 
 SPLITS = ("train", "val", "test")
 LOW, MEDIUM = 50, 500  # the authors' levels: up to 50 heads, up to 500, more
@@ -42,13 +43,12 @@ def read_points(sample: Sample) -> np.ndarray:
     """Head centres float64 [N, 2] of one image."""
     path = sample.annotation
     assert path is not None
+    lines = [line.split() for line in read_lines(path) if line.strip()]
     try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return checked_points(path, [[float(value) for value in line[:2]] for line in lines])
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, UnicodeDecodeError):
+        values = [[float(value) for value in line[:2]] for line in lines]
+    except ValueError:
         raise DataError(f"{path}: not lines of numbers; expected x y w h occlusion blur") from None
+    return checked_points(path, values)
 
 
 def level(count: int) -> str:
@@ -57,12 +57,8 @@ def level(count: int) -> str:
 
 
 def _labels(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     labels = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
         try:
@@ -75,7 +71,7 @@ def _labels(path: Path) -> dict[str, dict[str, str]]:
             }
         except ValueError:
             raise DataError(
-                f"{path}: line {number} is {line!r}; expected name, count, scene, weather, distractor"
+                f"{path}: line {number} is {printable(line, 60)!r}; expected name, count, scene, weather, distractor"
             ) from None
     return labels
 

@@ -1,7 +1,8 @@
 """Mall (Chen et al., BMVC 2012): 2,000 frames of one camera in a shopping centre.
 
 Relied on: `frames/seq_000001.jpg` …, `mall_gt.mat` whose cell `frame` has one struct a frame with `loc` N×2, and
-`perspective_roi.mat` with `pMapN` (pixels a metre up to a factor) and `roi.mask`. MATLAB's first pixel has its centre
+`perspective_roi.mat` with `pMapN` and `roi.mask`. `pMapN` weighs the area of pixels, as UCSD's map does: in the authors' file
+1/√pMapN grows evenly with the row, as pixels a metre on a floor do. MATLAB's first pixel has its centre
 at (1, 1): half a pixel is taken off. The first 800 frames train, the other 1,200 test.
 """
 
@@ -12,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from harness.benchmark import Benchmark, Download, Sample, Statistics
-from harness.data.datasets.frames import locations
+from harness.data.datasets.frames import locations, points_of
 from harness.data.datasets.pairing import natural
 from harness.data.regions import polygon_mask
 from harness.errors import DataError
-from harness.files.annotations import variable
+from harness.files.annotations import NOT_SUCH_A_STRUCT, checked_perspective, checked_region, shared_variable
 
 TRAINING = 800 / 2000  # of the frames, the first ones
 HALF = 0.5
@@ -48,21 +49,23 @@ def index(folder: Path) -> tuple[Sample, ...]:
 def read_points(sample: Sample) -> np.ndarray:
     """Head points float64 [N, 2] of one frame."""
     assert sample.annotation is not None
-    return locations(sample.annotation)[int(sample.groups["frame"])] - HALF
+    return points_of(sample.annotation, int(sample.groups["frame"])) - HALF
 
 
 def read_roi(sample: Sample) -> np.ndarray:
     """bool [H, W]."""
     path = sample.extra[0]
     try:
-        return np.asarray(variable(path, "roi")["mask"][0, 0]).astype(bool)
-    except (IndexError, KeyError, ValueError, TypeError):
+        mask = shared_variable(path, "roi")["mask"][0, 0]
+    except NOT_SUCH_A_STRUCT:
         raise DataError(f"{path}: 'roi' has no field 'mask'; expected the authors' struct") from None
+    return checked_region(path, mask)
 
 
 def read_perspective(sample: Sample) -> np.ndarray:
-    """float32 [H, W]."""
-    return np.asarray(variable(sample.extra[0], "pMapN"), np.float32)
+    """float32 [H, W]: pixels a metre up to a factor."""
+    areas = checked_perspective(sample.extra[0], shared_variable(sample.extra[0], "pMapN"))
+    return np.sqrt(1.0 / areas.astype(np.float32))
 
 
 def write(folder: Path, images: int, seed: int) -> None:
@@ -78,8 +81,10 @@ def write(folder: Path, images: int, seed: int) -> None:
         folder / TRUTH, frame=drawing.cell(frames), count=np.array([[len(f["loc"][0, 0])] for f in frames])
     )
     mask = polygon_mask(drawing.trapezium(height, width), height, width)
-    perspective = drawing.plane_perspective(height, width)
-    drawing.save_mat(folder / PERSPECTIVE, pMapN=perspective, roi=drawing.struct(mask=mask.astype(np.uint8)))
+    weights = (1 / drawing.plane_perspective(height, width)) ** 2
+    drawing.save_mat(
+        folder / PERSPECTIVE, pMapN=weights / weights[-1, 0], roi=drawing.struct(mask=mask.astype(np.uint8))
+    )
 
 
 MALL = Benchmark(
@@ -99,5 +104,15 @@ MALL = Benchmark(
         "coordinates": "MATLAB's, minus half a pixel",
         "true_count": "annotated heads inside the region of interest",
     },
-    statistics=Statistics(images=2_000, annotations=62_325, largest=53, mean=31.2, source="Chen et al., BMVC 2012"),
+    statistics=Statistics(
+        images=2_000,
+        annotations=62_325,
+        largest=53,
+        mean=31.2,
+        source="Chen et al., BMVC 2012",
+        errata={
+            "annotations": "the authors' own file holds 62,315 heads (62,311 inside the region), as its own counts of each "
+            "frame say; papers print 62,325"
+        },
+    ),
 )

@@ -52,14 +52,15 @@ def image_size(sample: Sample) -> tuple[int, int]:
     import imagesize
 
     from harness.files.images import exif_orientation
+    from harness.files.lines import one_line
 
     assert sample.image is not None
     try:
         width, height = imagesize.get(str(sample.image))
         with sample.image.open("rb") as file:
             turned = exif_orientation(file.read(1 << 17)) > 4
-    except (OSError, ValueError) as error:
-        raise DataError(f"{sample.image}: cannot be read ({error})") from None
+    except Exception as error:  # its parsers raise many kinds on damaged headers
+        raise DataError(f"{sample.image}: not an image whose size can be read ({one_line(error)})") from None
     if width <= 0 or height <= 0:
         raise DataError(f"{sample.image}: not an image whose size can be read")
     return (height, width) if turned else (width, height)

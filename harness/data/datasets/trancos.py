@@ -8,6 +8,7 @@ centre of its pixel.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ import numpy as np
 from harness.benchmark import Benchmark, Download, Sample, Statistics
 from harness.data.regions import polygon_mask
 from harness.errors import DataError
-from harness.files.annotations import checked_points, variable
+from harness.files.annotations import checked_points, checked_region, read_lines, variable
 from harness.files.images import read_image
+from harness.files.lines import printable
 
 SETS = {"train": "training.txt", "val": "validation.txt", "test": "test.txt"}
 HALF = 0.5
+NAME = re.compile(r"\w[\w.-]{0,199}")  # nothing that leads to another folder
 
 
 def index(folder: Path) -> tuple[Sample, ...]:
@@ -27,11 +30,9 @@ def index(folder: Path) -> tuple[Sample, ...]:
     samples: list[Sample] = []
     for split, name in SETS.items():
         path = folder / "image_sets" / name
-        try:
-            names = path.read_text(encoding="utf-8").split()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror or error}); expected a list of images") from None
-        for entry in names:
+        for entry in " ".join(read_lines(path)).split():
+            if not NAME.fullmatch(entry):
+                raise DataError(f"{path}: lists {printable(entry, 60)!r}; expected names of images, one a line")
             image = folder / "images" / entry
             stem = image.with_suffix("")
             truth = stem.with_suffix(".txt")
@@ -52,16 +53,13 @@ def read_points(sample: Sample) -> np.ndarray:
     if path.suffix == ".png":
         rows, columns = np.nonzero(read_image(path, 3)[:, :, 0] > 127)
         return np.column_stack([columns, rows]).astype(float) + HALF
-    try:
-        values = [line.split()[:2] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None
+    values = [line.split()[:2] for line in read_lines(path) if line.strip()]
     return checked_points(path, values) - HALF
 
 
 def read_roi(sample: Sample) -> np.ndarray:
     """bool [H, W]."""
-    return np.asarray(variable(sample.extra[0], "BW")).astype(bool)
+    return checked_region(sample.extra[0], variable(sample.extra[0], "BW"))
 
 
 def write(folder: Path, images: int, seed: int) -> None:

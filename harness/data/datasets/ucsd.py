@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from harness.benchmark import Benchmark, Download, Sample, Statistics
-from harness.data.datasets.frames import locations
+from harness.data.datasets.frames import locations, points_of
 from harness.data.datasets.pairing import natural
 from harness.data.regions import polygon_mask
 from harness.errors import DataError
-from harness.files.annotations import variable
+from harness.files.annotations import NOT_SUCH_A_STRUCT, checked_perspective, checked_region, shared_variable
 
 FIRST, LAST = 3, 7  # of the ten clips, those that train, the last excluded: frames 601–1400
 CLIPS = 10
@@ -58,23 +58,24 @@ def _place(folder: Path, places: tuple[str, ...], needed: str) -> Path:
 def read_points(sample: Sample) -> np.ndarray:
     """Head points float64 [N, 2] of one frame."""
     assert sample.annotation is not None
-    return locations(sample.annotation)[int(sample.groups["frame"])] - HALF
+    return points_of(sample.annotation, int(sample.groups["frame"])) - HALF
 
 
 def read_roi(sample: Sample) -> np.ndarray:
     """bool [H, W]: the walkway."""
-    return np.asarray(_field(sample.extra[0], "roi", "mask")).astype(bool)
+    return checked_region(sample.extra[0], _field(sample.extra[0], "roi", "mask"))
 
 
 def read_perspective(sample: Sample) -> np.ndarray:
     """float32 [H, W]: how many times larger a person here covers pixels than at the far end, as the root of an area."""
-    return np.sqrt(1.0 / np.asarray(_field(sample.extra[1], "dmap", "pmapxy"), np.float32))
+    areas = checked_perspective(sample.extra[1], _field(sample.extra[1], "dmap", "pmapxy"))
+    return np.sqrt(1.0 / areas.astype(np.float32))
 
 
 def _field(path: Path, name: str, field: str) -> Any:
     try:
-        return variable(path, name)[field][0, 0]
-    except (IndexError, KeyError, ValueError, TypeError):
+        return shared_variable(path, name)[field][0, 0]
+    except NOT_SUCH_A_STRUCT:
         raise DataError(f"{path}: {name!r} has no field {field!r}; expected the authors' struct") from None
 
 
@@ -122,5 +123,18 @@ UCSD = Benchmark(
         "coordinates": "MATLAB's, minus half a pixel",
         "true_count": "annotated heads inside the region of interest",
     },
-    statistics=Statistics(images=2_000, annotations=49_885, largest=46, mean=24.9, source="Chan et al., CVPR 2008"),
+    statistics=Statistics(
+        images=2_000,
+        annotations=49_885,
+        largest=46,
+        mean=24.9,
+        source="Chan et al., CVPR 2008; counts inside the walkway",
+        errata={
+            "annotations": "the authors' own files hold 49,496 heads inside the walkway, as their own counts of each frame "
+            "say; papers print 49,885",
+            "largest": "the authors' own files hold 45 heads inside the walkway in the fullest frame; papers print 46",
+            "mean": "24.7 in the authors' own files; papers print 24.9",
+        },
+        in_region=True,
+    ),
 )

@@ -21,7 +21,7 @@ from harness.benchmark import Benchmark, Sample, Statistics
 from harness.data.datasets.pairing import pair_files
 from harness.data.regions import polygon_mask
 from harness.errors import DataError
-from harness.files.annotations import checked_points, read_mat, variable
+from harness.files.annotations import checked_perspective, checked_points, shared_variable, variable
 
 TEST_SCENES = ("104207", "200608", "200702", "202201", "500717")
 HALF = 0.5  # from MATLAB's pixel centres at whole numbers from 1 to edges at whole numbers from 0
@@ -73,17 +73,16 @@ def read_roi(sample: Sample) -> np.ndarray:
     from harness.data.datasets.scaling import image_size
 
     path, width_height = sample.extra[0], image_size(sample)
-    content = read_mat(path)
-    try:
-        x, y = (np.ravel(content[f"maskVertices{axis}Coordinates"]).astype(float) - HALF for axis in "XY")
-    except KeyError:
-        raise DataError(f"{path}: no polygon; expected maskVerticesXCoordinates and maskVerticesYCoordinates") from None
-    return polygon_mask(np.column_stack([x, y]), width_height[1], width_height[0])
+    x, y = (np.ravel(shared_variable(path, f"maskVertices{axis}Coordinates")) for axis in "XY")
+    if len(x) < 3 or len(x) != len(y):
+        raise DataError(f"{path}: a polygon of {len(x)} x and {len(y)} y; expected as many of both, three or more")
+    vertices = checked_points(path, np.column_stack([x, y])) - HALF
+    return polygon_mask(vertices, width_height[1], width_height[0])
 
 
 def read_perspective(sample: Sample) -> np.ndarray:
     """float32 [H, W]: pixels a metre at each pixel."""
-    return np.asarray(variable(sample.extra[1], "pMap"), np.float32)
+    return checked_perspective(sample.extra[1], shared_variable(sample.extra[1], "pMap")).astype(np.float32)
 
 
 def write(folder: Path, images: int, seed: int) -> None:
