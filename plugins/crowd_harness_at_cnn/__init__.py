@@ -47,7 +47,7 @@ def _loss(batch: Any, outputs: Any, stride: int) -> dict[str, Any]:
 
     unit = UNIT / stride**2
     density = batch.density(stride)
-    mask = crowd_mask(density, stride)
+    mask = crowd_mask(batch, stride)
     terms = {"density": DENSITY * losses.squared(unit * outputs["density"], unit * density)}
     if "segment" in outputs:
         terms["segment"] = SEGMENT * losses.cross_entropy(outputs["segment"], mask)

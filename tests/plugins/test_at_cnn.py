@@ -112,7 +112,7 @@ def test_the_losses_by_numpy(method: Method) -> None:
     found = {name: float(to_numpy(term)) for name, term in method.loss(batch, outputs, options).items()}
     own = {name: to_numpy(value).astype(float) for name, value in outputs.items()}
     density = to_numpy(batch.density(s)).astype(float)
-    mask = (density >= 0.001 * s**2).astype(float)
+    mask = (density / s**2 >= 0.1 / (2 * np.pi * 4.0**2)).astype(float)  # a tenth of the peak of sigma 4
     assert 0.05 < mask.mean() < 0.95
     depth = to_numpy(batch.maps["depth"]).reshape(2, 64 // s, s, 64 // s, s, 1).mean(axis=(2, 4)) * mask
     chance = 1 / (1 + np.exp(-own["segment"]))
