@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from harness.nn.batch import Batch
+from harness.nn.density import render
 
-CROWD = 1e-3  # heads a pixel
+CROWD = 0.1  # of a kernel's peak
+NARROWEST = 0.3  # cells; the peak of a narrower kernel, spread over the four cells it meets in, would be crowd in none
 
 
 def head_blocks(batch: Batch, size: float, stride: int = 1) -> Any:
@@ -30,17 +33,24 @@ def head_blocks(batch: Batch, size: float, stride: int = 1) -> Any:
     return ops.cast(blocks > 0.5, "float32")[..., None]
 
 
-def crowd_mask(density: Any, stride: int = 1) -> Any:
-    """A density map made binary: 1 in every cell of at least 0.001 heads a pixel.
+def crowd_mask(batch: Batch, stride: int = 1) -> Any:
+    """A density map made binary, relative to its kernels: 1 in every cell where they add up to a tenth of their peaks.
 
-    Around a lone head of sigma 4 pixels that is a disc of radius 8.6; crowds merge.
+    Each head adds its kernel divided by that kernel's peak, so that wide kernels make a crowd as narrow ones do: a lone head's
+    is a disc of radius 2.15 σ (8.6 pixels for sigma 4), and crowds merge. Where all heads have one sigma this is a threshold
+    on density (for sigma 4, at 0.001 heads a pixel). The cell that a head lies in is crowd however small its sigma.
 
-    Args:
-        density: [B, h, w, 1], heads a cell of `stride` × `stride` pixels.
+    Returns:
+        float32 [B, H/stride, W/stride, 1].
     """
     from keras import ops
 
-    return ops.cast(density >= CROWD * stride**2, "float32")
+    height, width = batch.size
+    points, sigma, valid = batch.points[..., :2], batch.points[..., 2], batch.points[..., 3]
+    wide = ops.maximum(sigma, NARROWEST * stride)
+    # `render` multiplies each kernel by its head's `valid`: here the inverse of its peak, in heads a cell.
+    relative = render(points, sigma, height, width, stride, valid=valid * (2 * math.pi / stride**2) * ops.square(wide))
+    return ops.cast(relative >= CROWD, "float32")[..., None]
 
 
 def distilled_depth(depth: Any, mask: Any, stride: int = 1) -> Any:

@@ -11,7 +11,9 @@ from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimp
 if TYPE_CHECKING:
     from harness import LabelMap
 
-UNIT = 640.0  # pixels; densities and counts are trained on as heads a so large area, of order one in a crowd
+# Pixels. The last layers give heads a so large area, of order one in a crowd, whatever the recipe's density_scale: the λ of
+# Eq. 5 weigh the other tasks against errors in this unit.
+UNIT = 640.0
 DENSITY, DEPTH, SEGMENT, COUNT = 1.0, 0.6, 0.04, 1.0  # λ of Eq. 5 (section 5.4)
 
 
@@ -47,7 +49,7 @@ def _loss(batch: Any, outputs: Any, stride: int) -> dict[str, Any]:
 
     unit = UNIT / stride**2
     density = batch.density(stride)
-    mask = crowd_mask(density, stride)
+    mask = crowd_mask(batch, stride)
     terms = {"density": DENSITY * losses.squared(unit * outputs["density"], unit * density)}
     if "segment" in outputs:
         terms["segment"] = SEGMENT * losses.cross_entropy(outputs["segment"], mask)
@@ -73,8 +75,10 @@ def loss_csrnet(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, An
 
 BASE = ("block*", "encoder_*", "dilated_*", "density_*", "output")
 AUXILIARY = ("segment_*", "depth_*", "count_*")
-# The three stages of section 3.3: the base network, the decoders of the other tasks, everything.
-SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e-3, "options": {"momentum": 0.9, "weight_decay": 5e-4}}
+# The three stages of section 3.3: the base network, the decoders of the other tasks, everything. The first two choose no
+# checkpoint: it would be one of a base network that no other task has helped yet.
+SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e-3, "options": {"momentum": 0.9}, "l2": 5e-4}
+ALONE: dict[str, Any] = {**SGD, "selects": False}
 PAPER = Recipe(
     name="paper",
     epochs=300,
@@ -82,13 +86,15 @@ PAPER = Recipe(
     crops_per_image=1,
     crop=224,
     sigma=Sigma(pixels=4.0),
-    density_scale=10.0,
+    density_scale=UNIT,
     stages=(
-        Stage("base", share=1 / 3, **SGD, trains=BASE, loss_weights={"segment": 0.0, "depth": 0.0, "count": 0.0}),
-        Stage("auxiliary", share=1 / 6, **SGD, trains=AUXILIARY, loss_weights={"density": 0.0}),
+        Stage("base", share=1 / 3, **ALONE, trains=BASE, loss_weights={"segment": 0.0, "depth": 0.0, "count": 0.0}),
+        Stage("auxiliary", share=1 / 6, **ALONE, trains=AUXILIARY, loss_weights={"density": 0.0}),
         Stage("joint", share=1 / 2, **SGD, decay="step", decay_factor=0.1, decay_epochs=50),
     ),
 )
+# Section 5.1; 224² is ShanghaiTech B's, and ours wherever the paper has no crop of its own.
+RECIPES = {"worldexpo10": replace(PAPER, crop=256), "mall": replace(PAPER, crop=160)}
 
 PROVIDERS = {
     "depth_files": Variant({"depth": "files"}, "depth from NAME.depth.npy or 16-bit NAME.depth.png beside each image"),
@@ -121,7 +127,8 @@ METHOD_CFCN = Method(
     citation=CITATION,
     build=build_cfcn,
     loss=loss_cfcn,
-    recipe=replace(PAPER, crop=160, density_scale=UNIT),
+    recipe=PAPER,
+    recipes=RECIPES,
     stride=1,
     multiple_of=4,
     channels=3,
@@ -137,6 +144,7 @@ METHOD_CSRNET = Method(
     build=build_csrnet,
     loss=loss_csrnet,
     recipe=PAPER,
+    recipes=RECIPES,
     stride=8,
     channels=3,
     margin=152,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,31 @@ def build(options: ModelOptions) -> Any:
 
 
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
-    """Eq. 9 in units of scaled density: the final map, and the scales with learned or fixed weights."""
+    """Eq. 9 in units of scaled density: the final map, and the scales with fixed weights, or both with learned ones."""
     from keras import ops
 
     from crowd_harness_hsrnet import losses
 
     scale = options.density_scale
     target = scale * batch.density(1)
-    terms = {"density": losses.euclidean(scale * outputs["density"], target)}
-    if "scales" in outputs and options.variant.get("consistency", True):
-        each = losses.scale_losses(scale * outputs["scales"], target)
-        if "log_variance" in outputs:
-            terms["scales"] = losses.learned_weighting(each, outputs["log_variance"][0])
-        else:
-            terms["scales"] = options.variant["scale_weight"] * ops.sum(each)
-    return terms
+    final = losses.euclidean(scale * outputs["density"], target)
+    if "scales" not in outputs or not options.variant.get("consistency", True):
+        return {"density": final}
+    each = losses.scale_losses(scale * outputs["scales"], target)
+    if "log_variance" not in outputs:
+        return {"density": final, "scales": options.variant["scale_weight"] * ops.sum(each)}
+    log_variance = outputs["log_variance"][0]
+    return {
+        "density": losses.learned_weighting(final, log_variance[0]),
+        "scales": losses.learned_weighting(each, log_variance[1:]),
+    }
+
+
+def learned(network: Any) -> dict[str, float]:
+    """λ1 … λ5 of Eq. 9, relative to the weight of the final map, which is 1 there; nothing where λ is not learned."""
+    from crowd_harness_hsrnet import model
+
+    return {f"lambda{number}": value for number, value in enumerate(model.learned_weights(network), 1)}
 
 
 PAPER = Recipe(
@@ -41,9 +52,14 @@ PAPER = Recipe(
     crop=None,
     crop_share=0.5,
     sigma=Sigma(pixels=15.0, neighbours=3, beta=0.3),
+    density_scale=100.0,
     scales=(0.8, 1.2),
+    flip=0.0,
     stages=(Stage("adam", optimizer="adam", learning_rate=1e-5),),
 )
+
+# Section 4.2: patches of 115 pixels, of which the network takes multiples of 16, and kernels of one width.
+RECIPES = {"trancos": replace(PAPER, crop=112, sigma=Sigma(pixels=4.0))}
 
 VARIANTS = {
     "baseline": Variant({"recalibration": False}, "Table 5: VGG-16 and a 1×1 convolution"),
@@ -66,6 +82,8 @@ METHOD = Method(
     build=build,
     loss=loss,
     recipe=PAPER,
+    recipes=RECIPES,
+    learned=learned,
     stride=1,
     multiple_of=16,
     channels=3,

@@ -39,9 +39,13 @@ def scale_losses(scales: Any, target: Any) -> Any:
 
 
 def learned_weighting(losses: Any, log_variance: Any) -> Any:
-    """Σ λi·Li − ln λi with λi = exp(−log_variance): Eq. 9 with weights that can be minimised over.
+    """Σ wi·Li − ln wi with wi = exp(−log_variance): Eq. 9 with weights that can be minimised over.
 
-    Minimised directly, the λi of Eq. 9 run to −∞; the logarithm holds them at 1/Li (homoscedastic weighting, Kendall et al.,
-    CVPR 2018).
+    Minimised directly, the λi of Eq. 9 run to −∞; the logarithm holds weights at 1/Li (homoscedastic weighting, Kendall et al.,
+    CVPR 2018). The final map has such a weight w0 too, and λi = wi/w0: with w0 fixed at 1 the scales, each at wi·Li = 1, would
+    leave a final map whose loss is 0.05 a hundredth of the gradient.
+
+    Args:
+        losses, log_variance: a scalar or [n] each.
     """
     return ops.sum(ops.exp(-log_variance) * losses + log_variance)

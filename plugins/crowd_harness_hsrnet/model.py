@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -23,7 +24,15 @@ GROUPS = (
     ((4, 4), (5, 4)),
     ((5, 5),),
 )
-GAUSSIAN = keras.initializers.RandomNormal(stddev=0.01)
+# Where −ln w of the learned loss weights starts, and how much faster than other weights it moves: it settles at ln L, which
+# Adam's steps of 1e-5 would not reach. In crops of ShanghaiTech A the mean loss of an empty map, density × 100, is exp(−2.6);
+# sparser benchmarks' and a trained network's are smaller.
+START, REACH = -3.0, 100.0
+
+
+def gaussian() -> keras.initializers.Initializer:
+    """N(0, 0.01), a new one for each layer: one initializer gives the same values each time."""
+    return keras.initializers.RandomNormal(stddev=0.01)
 
 
 def build(options: ModelOptions) -> keras.Model:
@@ -31,7 +40,7 @@ def build(options: ModelOptions) -> keras.Model:
 
     "density" [B, H, W, 1]: D0, whose sum is the count;
     "scales" [B, H, W, 5]: D1 … D5, in heads;
-    "log_variance" [B, 5]: −ln λ of each scale, the same in every row (where λ is learned).
+    "log_variance" [B, 6]: −ln w of the losses of D0 … D5, the same in every row (where weights are learned).
     """
     variant = options.variant
     image = keras.Input((None, None, 3), name="image")
@@ -41,12 +50,16 @@ def build(options: ModelOptions) -> keras.Model:
     else:
         network = _recalibrated(image, stages, options)
     vgg16.load_pretrained(network, options.pretrained, last="block4_conv3")
+    if options.pretrained != "none":
+        for number in (1, 2, 3):
+            kernel = network.get_layer(f"block5_conv{number}").kernel
+            kernel.assign(gaussian()(kernel.shape))
     return network
 
 
 def _baseline(features: Any, options: ModelOptions) -> Any:
     """Table 5, first row: a 1×1 convolution behind the backbone, enlarged to full size."""
-    x = layers.Conv2D(1, 1, kernel_initializer=GAUSSIAN, name="output")(features)
+    x = layers.Conv2D(1, 1, kernel_initializer=gaussian(), name="output")(features)
     x = Enlarge(16, name="enlarge")(x)
     return layers.Rescaling(options.heads_a_cell(1), dtype="float32", name="density")(x)
 
@@ -55,7 +68,7 @@ def _recalibrated(image: Any, stages: list[Any], options: ModelOptions) -> keras
     scores = {}
     for stage in range(2, 6):
         focused = scale_focus(stages[stage - 1], stage, options)
-        x = layers.Conv2D(stage, 1, kernel_initializer=GAUSSIAN, name=f"score{stage}")(focused)
+        x = layers.Conv2D(stage, 1, kernel_initializer=gaussian(), name=f"score{stage}")(focused)
         stride = 2 ** (stage - 1)
         scores[stage] = layers.Conv2DTranspose(
             stage,
@@ -65,11 +78,13 @@ def _recalibrated(image: Any, stages: list[Any], options: ModelOptions) -> keras
             kernel_initializer=Bilinear(),
             name=f"score{stage}_enlarge",
         )(x)
+    # From scratch a third layer of N(0, 0.01) would pass next to no signal.
+    start = keras.initializers.GlorotUniform if options.pretrained == "none" else gaussian
     maps = []
     for scale, members in enumerate(GROUPS, 1):
         slices = [Channel(channel - 1, name=f"slice{stage}_{channel}")(scores[stage]) for stage, channel in members]
         stack = layers.Concatenate(name=f"stack{scale}")(slices) if len(slices) > 1 else slices[0]
-        maps.append(layers.Conv2D(1, 1, kernel_initializer="glorot_uniform", name=f"scale{scale}")(stack))
+        maps.append(layers.Conv2D(1, 1, kernel_initializer=start(), name=f"scale{scale}")(stack))
     joined = layers.Concatenate(name="scales_scaled")(maps)
     fused = layers.Conv2D(1, 1, kernel_initializer=keras.initializers.Constant(1 / SCALES), name="fuse")(joined)
     outputs = {
@@ -77,7 +92,7 @@ def _recalibrated(image: Any, stages: list[Any], options: ModelOptions) -> keras
         "scales": layers.Rescaling(options.heads_a_cell(1), dtype="float32", name="scales")(joined),
     }
     if options.variant.get("consistency", True) and "scale_weight" not in options.variant:
-        outputs["log_variance"] = LogVariance(SCALES, name="log_variance", dtype="float32")(outputs["scales"])
+        outputs["log_variance"] = LogVariance(1 + SCALES, name="log_variance", dtype="float32")(outputs["scales"])
     return keras.Model(image, outputs, name="hsrnet")
 
 
@@ -100,16 +115,23 @@ def scale_focus(x: Any, stage: int, options: ModelOptions) -> Any:
         return layers.Average(name=f"focus{stage}_average")(both)
     if order == "conv":
         stack = layers.Concatenate(name=f"focus{stage}_stack")(both)
-        return layers.Conv2D(x.shape[-1], 1, kernel_initializer=GAUSSIAN, name=f"focus{stage}_conv")(stack)
+        return layers.Conv2D(x.shape[-1], 1, kernel_initializer=gaussian(), name=f"focus{stage}_conv")(stack)
     raise ValueError(f"focus: expected none, channel, spatial, an order of both, average or conv, found {order!r}")
 
 
 def channel_focus(x: Any, stage: int, ratio: int) -> Any:
-    """Eq. 1–3: global average → FC C/r, ReLU → FC C, sigmoid → multiplied into the channels."""
+    """Eq. 1–3: global average → FC C/r, ReLU → FC C, sigmoid → multiplied into the channels.
+
+    Hidden units start as weighted means of the channels, which lie behind a ReLU: all of them are on. Of two that start with
+    either sign both are off for every image, and stay so, in a quarter of the starts.
+    """
     channels = x.shape[-1]
+    mean = keras.initializers.RandomUniform(0.0, 2 / channels)
     z = layers.GlobalAveragePooling2D(keepdims=True, name=f"channel{stage}_pool")(x)
     reduced = max(1, channels // ratio)
-    z = layers.Dense(reduced, activation="relu", use_bias=False, name=f"channel{stage}_reduce")(z)
+    z = layers.Dense(
+        reduced, activation="relu", use_bias=False, kernel_initializer=mean, name=f"channel{stage}_reduce"
+    )(z)
     z = layers.Dense(channels, activation="sigmoid", use_bias=False, name=f"channel{stage}_weights")(z)
     return layers.Multiply(name=f"channel{stage}")([x, z])
 
@@ -118,7 +140,7 @@ def spatial_focus(x: Any, stage: int) -> Any:
     """Eq. 4–5: mean over channels → 7×7 convolution, sigmoid → multiplied into every channel."""
     mean = ChannelMean(name=f"spatial{stage}_mean")(x)
     weights = layers.Conv2D(
-        1, 7, padding="same", activation="sigmoid", kernel_initializer=GAUSSIAN, name=f"spatial{stage}_weights"
+        1, 7, padding="same", activation="sigmoid", kernel_initializer=gaussian(), name=f"spatial{stage}_weights"
     )(mean)
     return layers.Multiply(name=f"spatial{stage}")([x, weights])
 
@@ -154,7 +176,7 @@ class Channel(layers.Layer):
 
 
 class LogVariance(layers.Layer):
-    """Learned −ln λ, one a scale; starts at 0 (λ = 1). Its input only says how large the batch is."""
+    """Learned −ln w, one a loss: `START` + `REACH` · a weight. Its input only says how large the batch is."""
 
     def __init__(self, count: int, **options: Any) -> None:
         super().__init__(**options)
@@ -164,10 +186,23 @@ class LogVariance(layers.Layer):
         self.value = self.add_weight(shape=(self.count,), initializer="zeros", name="value")
 
     def call(self, x: Any) -> Any:
-        return ops.zeros_like(x[:, 0, 0, : self.count]) + self.value
+        return ops.zeros_like(x[:, 0, 0, :1]) + self.log_variances()
+
+    def log_variances(self) -> Any:
+        """float32 [count]."""
+        return START + REACH * self.value
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], self.count)
+
+
+def learned_weights(network: keras.Model) -> list[float]:
+    """The weight of each scale's loss relative to that of the final map; empty where they are not learned."""
+    found = [layer for layer in network.layers if isinstance(layer, LogVariance)]
+    if not found:
+        return []
+    values = ops.convert_to_numpy(found[0].log_variances())
+    return [math.exp(values[0] - value) for value in values[1:]]
 
 
 class Bilinear(keras.initializers.Initializer):

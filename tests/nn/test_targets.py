@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
+from harness.nn.batch import Batch
 from harness.nn.targets import count_classes, crowd_mask, distilled_depth
 
 pytestmark = pytest.mark.backend
@@ -49,13 +51,66 @@ def test_the_distilled_depth_is_the_depth_of_the_crowd(stride: int) -> None:
     np.testing.assert_allclose(to_numpy(found), np.where(mask == 1, cells, 0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("stride", [1, 8])
-def test_the_crowd_is_where_density_is(stride: int) -> None:
+def make_batch(heads: list[tuple[float, ...]], height: int, width: int) -> Batch:
+    """One crop with `heads` of (x, y, sigma), and a row of padding."""
     from keras import ops
 
-    density = np.random.default_rng(0).exponential(1e-3, (1, 6, 7, 1)).astype(np.float32) * stride**2
-    expected = np.vectorize(lambda value: 1.0 if value / stride**2 >= 0.001 else 0.0)(density)
-    np.testing.assert_array_equal(to_numpy(crowd_mask(ops.convert_to_tensor(density), stride)), expected)
+    points = np.array([[*head, 1] for head in heads] + [[0, 0, 1, 0]], np.float32)
+    return Batch(ops.zeros((1, height, width, 3)), ops.convert_to_tensor(points[None]))
+
+
+def kernel_masses(centre: float, sigma: float, length: int, stride: int) -> np.ndarray:
+    """[length / stride]: the mass of a Gaussian in each cell, all of it in the frame."""
+    cumulative = norm.cdf(np.arange(0, length + 1, stride), centre, sigma)
+    return np.diff(cumulative) / (cumulative[-1] - cumulative[0])
+
+
+@pytest.mark.parametrize("stride", [1, 8])
+def test_the_crowd_is_where_kernels_add_up_to_a_tenth_of_their_peaks(stride: int) -> None:
+    """Heads of many sizes, at borders too; SciPy's normal distribution."""
+    generator = np.random.default_rng(0)
+    heads = [(generator.uniform(0, 96), generator.uniform(0, 64), sigma) for sigma in (0.2, 1.5, 2, 3, 4, 4, 6, 9)]
+    heads += [(95.9, 63.9, 2.5), (0.0, 30.0, 2.0)]
+    expected = np.zeros((64 // stride, 96 // stride))
+    for x, y, sigma in heads:
+        mass = np.outer(kernel_masses(y, sigma, 64, stride), kernel_masses(x, sigma, 96, stride))
+        expected += mass * 2 * np.pi * max(sigma, 0.3 * stride) ** 2 / stride**2
+    found = to_numpy(crowd_mask(make_batch(heads, 64, 96), stride))
+    assert found.shape == (1, *expected.shape, 1) and found.dtype == np.float32
+    clear = np.abs(expected - 0.1) > 1e-4
+    assert clear.mean() > 0.98 and 0.1 < found.mean() < 0.9
+    np.testing.assert_array_equal(found[0, ..., 0][clear], (expected >= 0.1)[clear])
+
+
+@pytest.mark.parametrize(("sigma", "radius"), [(4.0, 8.6), (15.0, 32.2), (50.0, 107.3)])
+def test_a_lone_heads_crowd_is_a_disc_of_its_own_size(sigma: float, radius: float) -> None:
+    """Not empty, however wide the kernel is: at 0.001 heads a pixel it would be from sigma 12.6 on."""
+    found = to_numpy(crowd_mask(make_batch([(200.5, 150.5, sigma)], 320, 400)))[0, ..., 0]
+    rows, columns = np.mgrid[:320, :400]
+    distance = np.hypot(rows - 150, columns - 200)
+    assert found[distance < radius - 0.6].all() and not found[distance > radius + 0.6].any()
+
+
+@pytest.mark.parametrize("stride", [1, 8])
+def test_crowds_of_one_sigma_are_a_threshold_on_density(stride: int) -> None:
+    """At sigma 4, 0.001 heads a pixel, to the third digit."""
+    generator = np.random.default_rng(1)
+    batch = make_batch([(*generator.uniform(0, 128, 2), 4.0) for _ in range(40)], 128, 128)
+    density = to_numpy(batch.density(stride)) / stride**2
+    found = to_numpy(crowd_mask(batch, stride))
+    assert found[density >= 0.001].all() and not found[density < 0.00099].any()
+    assert 0.2 < found.mean() < 0.8
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 2.0])
+@pytest.mark.parametrize("place", [36.0, 32.0, 39.9])
+def test_a_head_smaller_than_a_cell_makes_its_own_cell_crowd(sigma: float, place: float) -> None:
+    found = to_numpy(crowd_mask(make_batch([(place, place, sigma)], 64, 64), 8))[0, ..., 0]
+    assert found[4, 4] == 1 and found.sum() <= 4
+
+
+def test_padding_and_heads_outside_make_no_crowd() -> None:
+    assert not to_numpy(crowd_mask(make_batch([(70.0, 10.0, 4.0), (10.0, -1.0, 4.0)], 64, 64))).any()
 
 
 @pytest.mark.parametrize(("height", "width", "cells"), [(32, 48, 16), (7, 7, 7), (33, 50, 16), (5, 9, 16), (1, 1, 7)])

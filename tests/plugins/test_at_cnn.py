@@ -48,7 +48,19 @@ def test_what_predicts_is_csrnet_weight_for_weight() -> None:
     assert shapes[0] == shapes[1]
     inference.set_weights(theirs.get_weights())
     image = np.random.default_rng(0).uniform(0, 255, (1, 40, 56, 3)).astype(np.float32)
-    np.testing.assert_allclose(to_numpy(inference(image)), to_numpy(theirs(image)), atol=1e-7)
+    # CSRNet's last layer predicts heads a pixel × density_scale (1 here), this one's heads per 640 pixels.
+    np.testing.assert_allclose(to_numpy(inference(image)) * UNIT, to_numpy(theirs(image)), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 640.0])
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_last_layer_predicts_heads_per_640_pixels_under_every_recipe(method: Method, scale: float) -> None:
+    """1 everywhere is as many heads as the image has times 640 pixels; λ must not depend on the recipe's density_scale."""
+    network = inference_network(method.build(ModelOptions(density_scale=scale)))
+    last = network.get_layer("output" if method is METHOD_CSRNET else "density_output")
+    last.set_weights([np.zeros_like(last.get_weights()[0]), np.ones(1, np.float32)])
+    density = to_numpy(network(np.zeros((1, 64, 80, 3), np.float32)))
+    assert density.sum() == pytest.approx(64 * 80 / UNIT, rel=1e-5)
 
 
 def test_parameters_of_the_light_network() -> None:
@@ -112,7 +124,7 @@ def test_the_losses_by_numpy(method: Method) -> None:
     found = {name: float(to_numpy(term)) for name, term in method.loss(batch, outputs, options).items()}
     own = {name: to_numpy(value).astype(float) for name, value in outputs.items()}
     density = to_numpy(batch.density(s)).astype(float)
-    mask = (density >= 0.001 * s**2).astype(float)
+    mask = (density / s**2 >= 0.1 / (2 * np.pi * 4.0**2)).astype(float)  # a tenth of the peak of sigma 4
     assert 0.05 < mask.mean() < 0.95
     depth = to_numpy(batch.maps["depth"]).reshape(2, 64 // s, s, 64 // s, s, 1).mean(axis=(2, 4)) * mask
     chance = 1 / (1 + np.exp(-own["segment"]))
@@ -165,6 +177,64 @@ def test_the_provider_is_the_variants() -> None:
         "depth_files": "files",
         "depth_perspective": "perspective",
     }
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_papers_crops(method: Method) -> None:
+    """Section 5.1."""
+    sides = {name: method.recipe_for(name).crop for name in ("shtech_a", "shtech_b", "worldexpo10", "mall")}
+    assert sides == {"shtech_a": 224, "shtech_b": 224, "worldexpo10": 256, "mall": 160}
+    for recipe in (method.recipe, *method.recipes.values()):
+        assert replace(recipe, crop=0) == replace(method.recipe, crop=0)
+        assert recipe.density_scale == UNIT
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_checkpoint_is_one_of_the_joint_stage(method: Method) -> None:
+    """The first two stages know no auxiliary task, or leave the base network alone."""
+    assert [(stage.name, stage.selects) for stage in method.recipe.stages] == [
+        ("base", False),
+        ("auxiliary", False),
+        ("joint", True),
+    ]
+
+
+def test_two_steps_of_the_recipe_are_pytorchs_sgd() -> None:
+    """Momentum and weight decay, on a network of one convolution; the rate is raised so that the decay can be seen."""
+    torch = pytest.importorskip("torch")
+    import keras
+
+    from harness.training.network import PointTrainer
+
+    def build(options: ModelOptions) -> Any:
+        image = keras.Input((None, None, 3))
+        x = keras.layers.Rescaling(1 / 255)(image)
+        return keras.Model(image, keras.layers.Conv2D(1, 1, name="output")(x))
+
+    def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+        return {"density": keras.ops.mean(keras.ops.square(outputs["density"] - batch.density(1)))}
+
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+    points = np.ones((2, 4, 4), np.float32)
+    points[..., :2] = generator.uniform(0, 16, (2, 4, 2))
+    for stage in METHOD_CSRNET.recipe.stages[::2]:
+        method = Method("toy", "toy", "toy", build, loss, METHOD_CSRNET.recipe, stride=1)
+        trainer = PointTrainer(build(ModelOptions()), method, ModelOptions())
+        kernel, bias = (torch.tensor(weights, requires_grad=True) for weights in trainer.network.get_weights())
+        rate = 0.5
+        optimizer = torch.optim.SGD([kernel, bias], lr=rate, momentum=0.9, weight_decay=5e-4)
+        target = torch.tensor(np.array(to_numpy(Batch(images, keras.ops.convert_to_tensor(points)).density(1))))
+        trainer.start(replace(stage, learning_rate=rate), jit_compile=False)
+        for _ in range(2):
+            trainer.train(images, points)
+            optimizer.zero_grad()
+            predicted = torch.tensor(images / 255.0, dtype=torch.float32) @ kernel[0, 0] + bias
+            ((predicted - target) ** 2).mean().backward()
+            optimizer.step()
+        found = trainer.network.get_weights()
+        np.testing.assert_allclose(found[0], kernel.detach().numpy(), rtol=2e-6, atol=1e-6)
+        np.testing.assert_allclose(found[1], bias.detach().numpy(), rtol=2e-6, atol=1e-6)
 
 
 def test_the_three_stages(tmp_path: Path) -> None:

@@ -47,11 +47,11 @@ def test_parameters_layer_group_by_layer_group(network: object) -> None:
         "score": sum(c * s + s + (2 * 2 ** (s - 1)) ** 2 * s * s + s for s, c in stages.items()),
         "scale": sum(len(group) + 1 for group in GROUPS),
         "fuse": 6,
-        "log_variance": 5,
+        "log_variance": 6,
     }
     assert sum(groups.values()) == network.count_params()  # type: ignore[attr-defined]
     inference = inference_network(network)
-    assert inference.count_params() == network.count_params() - 5  # type: ignore[attr-defined]
+    assert inference.count_params() == network.count_params() - 6  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("size", [(16, 48), (64, 32)])
@@ -59,7 +59,7 @@ def test_shapes(network: object, size: tuple[int, int]) -> None:
     outputs = network(np.zeros((2, *size, 3), np.float32))  # type: ignore[operator]
     assert tuple(outputs["density"].shape) == (2, *size, 1)
     assert tuple(outputs["scales"].shape) == (2, *size, 5)
-    assert tuple(outputs["log_variance"].shape) == (2, 5)
+    assert tuple(outputs["log_variance"].shape) == (2, 6)
 
 
 def test_the_focus_module_by_its_equations() -> None:
@@ -155,6 +155,138 @@ def test_learned_weights_are_least_at_one_over_the_loss() -> None:
     for change in ([0.3, 0], [-0.3, 0], [0, 0.3], [0, -0.3], [9, 9], [-9, -9]):
         moved = np.log(each) + np.array(change, np.float32)
         assert float(to_numpy(learned_weighting(tensor(each), tensor(moved)))) > best
+
+
+def test_the_loss_weighs_the_final_map_and_every_scale_with_learned_weights() -> None:
+    """In units of scaled density, by NumPy."""
+    from keras import ops
+
+    from harness.nn.batch import Batch
+
+    generator = np.random.default_rng(0)
+    options = ModelOptions(density_scale=100.0)
+    points = np.full((1, 16, 4), 8.0, np.float32)
+    batch = Batch(ops.zeros((1, 16, 32, 3)), ops.convert_to_tensor(points))
+    target = 100 * to_numpy(batch.density(1)).astype(float)
+    s = generator.normal(0, 1, 6).astype(np.float32)
+    outputs = {
+        "density": ops.convert_to_tensor(generator.uniform(0, 0.01, (1, 16, 32, 1)).astype(np.float32)),
+        "scales": ops.zeros((1, 16, 32, 5)),
+        "log_variance": ops.convert_to_tensor(s[None]),
+    }
+    terms = {name: float(to_numpy(term)) for name, term in METHOD.loss(batch, outputs, options).items()}
+    final = 0.5 * ((100 * to_numpy(outputs["density"]) - target) ** 2).mean()
+    assert terms["density"] == pytest.approx(np.exp(-s[0]) * final + s[0], rel=1e-4)
+    blocks = [target[0, :, :, 0].reshape(16 // p, p, 32 // p, p).mean(axis=(1, 3)) for p in (1, 2, 4, 8, 16)]
+    pyramid = [
+        linear_enlarge(linear_enlarge(block, p, 0), p, 1) for block, p in zip(blocks, (1, 2, 4, 8, 16), strict=True)
+    ]
+    each = np.array([0.5 * (level**2).mean() for level in pyramid])
+    assert terms["scales"] == pytest.approx((np.exp(-s[1:]) * each + s[1:]).sum(), rel=1e-4)
+
+
+def log_variances(network: object, value: float) -> float:
+    """−ln λ where the layer's own variable is `value`."""
+    layer = network.get_layer("log_variance")  # type: ignore[attr-defined]
+    layer.set_weights([np.full_like(layer.get_weights()[0], value)])
+    outputs = network(np.zeros((1, 16, 16, 3), np.float32))  # type: ignore[operator]
+    return float(to_numpy(outputs["log_variance"])[0, 0])
+
+
+@pytest.mark.parametrize("logarithm", [-11.0, -6.0, -2.0])
+def test_adam_brings_the_learned_weights_to_one_over_the_loss(network: object, logarithm: float) -> None:
+    """Adam by its equations, on a loss of exp(logarithm): 2,000 steps of the common rate, whose sum is 0.1."""
+    from harness.method import COMMON
+    from harness.training.network import learning_rate
+
+    start, reach = log_variances(network, 0.0), log_variances(network, 0.01) * 100 - log_variances(network, 0.0) * 100
+    value = first = second = 0.0
+    for step in range(1, 2001):
+        gradient = reach * (1 - math.exp(logarithm - (start + reach * value)))
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        rate = learning_rate(COMMON.stages[0], step - 1, 2000, 0)
+        value -= rate * (first / (1 - 0.9**step)) / (math.sqrt(second / (1 - 0.999**step)) + 1e-7)
+    log_variances(network, 0.0)
+    assert start + reach * value == pytest.approx(logarithm, abs=0.1)
+
+
+def test_the_record_gets_the_weights_of_equation_9(network: object) -> None:
+    """Relative to the final map's own, which Eq. 9 has as 1."""
+    layer = network.get_layer("log_variance")  # type: ignore[attr-defined]
+    before = layer.get_weights()
+    assert METHOD.learned(network) == {f"lambda{i}": 1.0 for i in range(1, 6)}  # type: ignore[misc]
+    layer.set_weights([np.array([0.01, 0.0, 0.01, 0.02, -0.01, 0.03], np.float32)])
+    s = to_numpy(network(np.zeros((1, 16, 16, 3), np.float32))["log_variance"])[0]  # type: ignore[operator]
+    found = METHOD.learned(network)  # type: ignore[misc]
+    assert found == pytest.approx({f"lambda{i}": math.exp(s[0] - s[i]) for i in range(1, 6)}, rel=1e-4)
+    assert found["lambda1"] > 1 > found["lambda3"]
+    layer.set_weights(before)
+    fixed = METHOD.build(ModelOptions(variant=VARIANTS["fixed_weights"].options))
+    assert METHOD.learned(fixed) == {}  # type: ignore[misc]
+
+
+def test_the_papers_recipe() -> None:
+    """Section 4.1 mirrors nothing; section 4.2 crops TRANCOS otherwise, at 115 pixels (the network wants multiples of 16)."""
+    recipe, trancos = METHOD.recipe, METHOD.recipe_for("trancos")
+    assert (recipe.flip, recipe.scales, recipe.crop_share, recipe.density_scale) == (0.0, (0.8, 1.2), 0.5, 100.0)
+    assert (trancos.crop, trancos.sigma.neighbours, trancos.flip) == (112, 0, 0.0)
+    assert METHOD.recipe_for("shtech_a") == recipe
+
+
+@pytest.mark.parametrize(("stage", "channels", "ratio"), [(2, 128, 64), (2, 128, 128), (3, 256, 64)])
+def test_channel_focus_never_starts_dead(stage: int, channels: int, ratio: int) -> None:
+    """On features behind a ReLU every hidden unit is on, so that the focus and its gradients depend on the image."""
+    import keras
+    from crowd_harness_hsrnet.model import channel_focus
+
+    generator = np.random.default_rng(0)
+    features = np.maximum(generator.normal(0, 1, (4, 5, 5, channels)), 0).astype(np.float32)
+    for seed in range(50):
+        keras.utils.set_random_seed(seed)
+        image = keras.Input((None, None, channels))
+        model = keras.Model(image, channel_focus(image, stage, ratio))
+        reduce, weights = (model.get_layer(f"channel{stage}_{name}").get_weights()[0] for name in ("reduce", "weights"))
+        hidden = features.mean(axis=(1, 2)) @ reduce
+        assert hidden.shape == (4, channels // ratio) and (hidden > 0).all(), seed
+        assert np.abs(hidden @ weights).max() < 3, seed  # nor saturated
+
+
+def spread(network: object, *names: str) -> float:
+    kernels = [network.get_layer(name).get_weights()[0].ravel() for name in names]  # type: ignore[attr-defined]
+    return float(np.sqrt(np.mean(np.concatenate(kernels) ** 2)))
+
+
+def test_behind_pretrained_layers_the_rest_starts_as_the_paper_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Section 4.1: ten convolutions from VGG-16, the others from N(0, 0.01)."""
+    from harness.nn import vgg16
+
+    sides = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+    given, inputs = {}, 3
+    for name in vgg16.layer_names():
+        outputs = sides[int(name[5])]
+        given[name] = (np.full((3, 3, inputs, outputs), 0.5, np.float32), np.zeros(outputs, np.float32))
+        inputs = outputs
+    monkeypatch.setattr(vgg16, "_imagenet", lambda: given)
+    network = METHOD.build(ModelOptions(pretrained="imagenet"))
+    names = vgg16.layer_names()
+    assert all(spread(network, name) == 0.5 for name in names[:10])
+    assert spread(network, *names[10:]) == pytest.approx(0.01, rel=0.01)
+    assert spread(network, *[f"score{stage}" for stage in range(2, 6)]) == pytest.approx(0.01, rel=0.1)
+    assert spread(network, *[f"spatial{stage}_weights" for stage in range(2, 6)]) == pytest.approx(0.01, rel=0.2)
+    assert 0.003 < spread(network, *[f"scale{scale}" for scale in range(1, 6)]) < 0.02
+    assert (network.get_layer("fuse").get_weights()[0] == np.float32(0.2)).all()
+
+
+def test_the_start_follows_the_seed_and_differs_from_layer_to_layer() -> None:
+    import keras
+
+    kernels = []
+    for seed in (0, 0, 1):
+        keras.utils.set_random_seed(seed)
+        network = METHOD.build(ModelOptions())
+        kernels.append([network.get_layer(f"spatial{stage}_weights").get_weights()[0] for stage in (2, 3)])
+    assert np.array_equal(kernels[0], kernels[1])
+    assert not np.array_equal(kernels[0][0], kernels[2][0]) and not np.array_equal(kernels[0][0], kernels[0][1])
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))

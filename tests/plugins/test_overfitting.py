@@ -37,7 +37,7 @@ EFFORTS = {
     "mask_aware": Effort(160, 2, 3e-4, 30.0),
     "mask_aware_csr": Effort(120, 2, 2e-4, 10.0),
     "csrnet": Effort(240, 1, 1e-4, 10.0),
-    "at_csrnet": Effort(160, 4, 2e-4, 10.0),
+    "at_csrnet": Effort(160, 4, 2e-4, 100.0),  # its density has a scale of its own, as at_cfcn's
     "hsrnet": Effort(140, 2, 2e-4, 30.0),
     # All eight crops in every step: it normalises by batches, and crops seen in halves are counted otherwise when its moving
     # averages take over. Its density has a scale of its own.
