@@ -148,9 +148,9 @@ def _names(method: Method, network: Any) -> str:
     """Of the paper's recipe, and of those it has for single benchmarks."""
     from harness.training import soundness
 
-    terms = soundness.check_loss(method, network, _options(method))
+    terms = set(soundness.check_loss(method, network, _options(method)))
     for recipe in (method.recipe, *method.recipes.values()):
-        soundness.check_names(method, network, recipe, terms)
+        soundness.check_names(method, soundness.names_of_layers(network), terms, recipe)
     return "every name in its stages is a term's or a layer's"
 
 

@@ -37,7 +37,12 @@ def check(method: Method, options: ModelOptions, recipe: Recipe) -> tuple[str, .
     network = built(method, options)
     check_density(method, network)
     terms = check_loss(method, network, options)
-    check_names(method, network, recipe, terms)
+    layers, named = names_of_layers(network), set(terms)
+    if options.variant:  # a recipe may name what a variant leaves out
+        whole = replace(options, variant={})
+        of_method = built(method, whole)
+        layers, named = layers | names_of_layers(of_method), named | {*check_loss(method, of_method, whole)}
+    check_names(method, layers, named, recipe)
     check_scale(method, network, options)
     return terms
 
@@ -174,9 +179,13 @@ def check_loss(method: Method, network: keras.Model, options: ModelOptions) -> t
     return tuple(terms)
 
 
-def check_names(method: Method, network: keras.Model, recipe: Recipe, terms: tuple[str, ...]) -> None:
+def names_of_layers(network: keras.Model) -> set[str]:
+    """Those of the layers that have weights."""
+    return {layer.name for layer in network.layers if layer.count_params()}
+
+
+def check_names(method: Method, layers: set[str], terms: set[str], recipe: Recipe) -> None:
     """Every name in the recipe's stages is that of a term, or of a layer with weights."""
-    layers = [layer.name for layer in network.layers if layer.count_params()]
     for stage in recipe.stages:
         for name in stage.loss_weights:
             if name not in terms:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,28 +72,37 @@ def loss_csrnet(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, An
     return _loss(batch, outputs, METHOD_CSRNET.stride)
 
 
-BASE = ("block*", "encoder_*", "dilated_*", "density_*", "output")
 AUXILIARY = ("segment_*", "depth_*", "count_*")
 # The three stages of section 3.3: the base network, the decoders of the other tasks, everything. The first two choose no
 # checkpoint: it would be one of a base network that no other task has helped yet.
 SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e-3, "options": {"momentum": 0.9}, "l2": 5e-4}
 ALONE: dict[str, Any] = {**SGD, "selects": False}
-PAPER = Recipe(
-    name="paper",
-    epochs=300,
-    images_per_step=8,
-    crops_per_image=1,
-    crop=224,
-    sigma=Sigma(pixels=4.0),
-    density_scale=UNIT,
-    stages=(
-        Stage("base", share=1 / 3, **ALONE, trains=BASE, loss_weights={"segment": 0.0, "depth": 0.0, "count": 0.0}),
-        Stage("auxiliary", share=1 / 6, **ALONE, trains=AUXILIARY, loss_weights={"density": 0.0}),
-        Stage("joint", share=1 / 2, **SGD, decay="step", decay_factor=0.1, decay_epochs=50),
-    ),
-)
-# Section 5.1; 224² is ShanghaiTech B's, and ours wherever the paper has no crop of its own.
-RECIPES = {"worldexpo10": replace(PAPER, crop=256), "mall": replace(PAPER, crop=160)}
+
+
+def _recipe(base: tuple[str, ...], crop: int = 224) -> Recipe:
+    """The paper's recipe of a base network whose layers are called `base`."""
+    return Recipe(
+        name="paper",
+        epochs=300,
+        images_per_step=8,
+        crops_per_image=1,
+        crop=crop,
+        sigma=Sigma(pixels=4.0),
+        density_scale=UNIT,
+        stages=(
+            Stage("base", share=1 / 3, **ALONE, trains=base, loss_weights={"segment": 0.0, "depth": 0.0, "count": 0.0}),
+            Stage("auxiliary", share=1 / 6, **ALONE, trains=AUXILIARY, loss_weights={"density": 0.0}),
+            Stage("joint", share=1 / 2, **SGD, decay="step", decay_factor=0.1, decay_epochs=50),
+        ),
+    )
+
+
+def _recipes(base: tuple[str, ...]) -> dict[str, Recipe]:
+    """Section 5.1; 224² is ShanghaiTech B's, and ours wherever the paper has no crop of its own."""
+    return {"worldexpo10": _recipe(base, 256), "mall": _recipe(base, 160)}
+
+
+BASE_CFCN, BASE_CSRNET = ("encoder_*", "density_*"), ("block*", "dilated_*", "output")
 
 PROVIDERS = {
     "depth_files": Variant({"depth": "files"}, "depth from NAME.depth.npy or 16-bit NAME.depth.png beside each image"),
@@ -127,11 +135,12 @@ METHOD_CFCN = Method(
     citation=CITATION,
     build=build_cfcn,
     loss=loss_cfcn,
-    recipe=PAPER,
-    recipes=RECIPES,
+    recipe=_recipe(BASE_CFCN),
+    recipes=_recipes(BASE_CFCN),
     stride=1,
     multiple_of=4,
     channels=3,
+    unit=UNIT,
     margin=48,
     variants=_ablations("Tables 2 and 3"),
     label_maps=label_maps,
@@ -143,10 +152,11 @@ METHOD_CSRNET = Method(
     citation=CITATION,
     build=build_csrnet,
     loss=loss_csrnet,
-    recipe=PAPER,
-    recipes=RECIPES,
+    recipe=_recipe(BASE_CSRNET),
+    recipes=_recipes(BASE_CSRNET),
     stride=8,
     channels=3,
+    unit=UNIT,
     margin=152,
     pretrained="vgg16",
     variants=_ablations("Table 2"),
