@@ -46,7 +46,8 @@ def crowd_mask(batch: Batch, stride: int = 1) -> Any:
     from keras import ops
 
     height, width = batch.size
-    points, sigma, valid = batch.points[..., :2], batch.points[..., 2], batch.points[..., 3]
+    heads = ops.convert_to_tensor(batch.points)
+    points, sigma, valid = heads[..., :2], heads[..., 2], heads[..., 3]
     wide = ops.maximum(sigma, NARROWEST * stride)
     # `render` multiplies each kernel by its head's `valid`: here the inverse of its peak, in heads a cell.
     relative = render(points, sigma, height, width, stride, valid=valid * (2 * math.pi / stride**2) * ops.square(wide))

@@ -109,6 +109,12 @@ def test_a_head_smaller_than_a_cell_makes_its_own_cell_crowd(sigma: float, place
     assert found[4, 4] == 1 and found.sum() <= 4
 
 
+def test_points_may_be_an_array_as_where_keras_builds_a_trainer() -> None:
+    batch = make_batch([(10.0, 20.0, 4.0)], 32, 32)
+    plain = Batch(to_numpy(batch.image), to_numpy(batch.points))
+    np.testing.assert_array_equal(to_numpy(crowd_mask(plain, 8)), to_numpy(crowd_mask(batch, 8)))
+
+
 def test_padding_and_heads_outside_make_no_crowd() -> None:
     assert not to_numpy(crowd_mask(make_batch([(70.0, 10.0, 4.0), (10.0, -1.0, 4.0)], 64, 64))).any()
 
