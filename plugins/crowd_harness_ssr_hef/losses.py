@@ -32,15 +32,21 @@ def cross_entropy(logits: Any, classes: Any) -> Any:
     return ops.mean(ops.sparse_categorical_crossentropy(classes, logits, from_logits=True))
 
 
-def hard_example_focusing(predicted: Any, target: Any, gamma: float) -> Any:
-    """Eq. 4: (1 − σ(D̂))^γ (D̂ − D)², averaged over cells and the batch. Its gradient flows through the factor too.
+def hard_example_focusing(predicted: Any, target: Any, gamma: float, literal: bool = False) -> Any:
+    """Eq. 4: (1 − σ(D̂))^γ (D̂ − D)², averaged over cells and the batch.
+
+    The factor is a weight: no gradient flows through it, so that the best prediction is still the mean of what may be there.
 
     Args:
         predicted, target: [B, h, w, 1], in the unit that the factor is to work in: with densities of order 0.001 it is
             0.5^γ everywhere and focuses on nothing; with densities far above 1 it vanishes where people are.
+        literal: let the gradient flow through the factor too, which pays for predicting more: the minimum then lies above
+            the mean wherever the density is uncertain, and beyond D + 2 / (γ σ(D̂)) the loss falls without end.
     """
-    factor = ops.power(1 - ops.sigmoid(predicted), gamma)
-    return ops.mean(factor * ops.square(predicted - target))
+    weight = ops.power(1 - ops.sigmoid(predicted), gamma)
+    if not literal:
+        weight = ops.stop_gradient(weight)
+    return ops.mean(weight * ops.square(predicted - target))
 
 
 def squared(predicted: Any, target: Any) -> Any:

@@ -65,9 +65,16 @@ def _refine(features: Any, name: str) -> tuple[Any, Any]:
 def _enhance(features: Any) -> Any:
     """The feature enhancement layer (Fig. 5): convolved features times σ(conv of their channel maximum and mean)."""
     x = _convolve(features, ENHANCED, "enhance_conv")
-    weights = layers.Conv2D(1, 7, padding="same", activation="sigmoid", name="enhance_weights")(
-        ChannelPooling(name="enhance_pool")(x)
-    )
+    # The maximum of 48 channels is large and nothing normalises it: a start of Glorot's would have the gate shut, or wide
+    # open, in most places.
+    weights = layers.Conv2D(
+        1,
+        7,
+        padding="same",
+        activation="sigmoid",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        name="enhance_weights",
+    )(ChannelPooling(name="enhance_pool")(x))
     return layers.Multiply(name="enhanced")([x, weights])
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from crowd_harness_csrnet import METHOD
+from crowd_harness_csrnet import METHOD, model
 
+from harness.budgets import BUDGETS, plan
+from harness.data.crops import CropSize, crop_size
 from harness.errors import HarnessError
-from harness.method import ModelOptions
+from harness.method import COMMON, ModelOptions
 from harness.nn import vgg16
 
 VGG = (
@@ -42,6 +45,82 @@ def test_parameters_layer_group_by_layer_group() -> None:
     }
     assert network.count_params() == sum(groups.values()) == 16_263_489
     assert [network.get_layer(f"dilated_conv{n}").dilation_rate for n in range(1, 7)] == [(2, 2)] * 6
+
+
+PAPER_SCALE = METHOD.recipe.density_scale
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "scale", "expected"),
+    [("imagenet", PAPER_SCALE, 0.0043), ("imagenet", COMMON.density_scale, 1.0), ("none", PAPER_SCALE, 1.0)],
+)
+def test_how_much_of_a_signal_the_dilated_layers_hand_on(pretrained: str, scale: float, expected: float) -> None:
+    """Each layer of N(0, s²) weights multiplies the second moment by fan-in · s² / 2, He's by 1."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    features = keras.Input((None, None, 512))
+    names = [str(number) for number in range(6)]
+    options = ModelOptions(pretrained=pretrained, density_scale=scale)
+    network = keras.Model(features, model.dilated(features, zip(names, model.BACKEND_FILTERS, strict=True), options))
+    given = np.maximum(np.random.default_rng(0).normal(size=(1, 40, 40, 512)), 0).astype(np.float32)
+    found = keras.ops.convert_to_numpy(network(given))[:, 14:-14, 14:-14]  # clear of the zeros beyond the border
+    gain = np.sqrt((found**2).mean() / (given**2).mean())
+    assert expected / 2 < gain < 2 * expected
+
+
+@pytest.mark.backend
+def test_the_papers_steps_are_the_official_codes() -> None:
+    """Ten steps of recipe `paper` against PyTorch's: the plain sum of squares in heads a cell, its rate, momentum and decay."""
+    torch = pytest.importorskip("torch")
+    import keras
+
+    from harness.training.network import PointTrainer
+
+    faster = 1e4  # both rates, to have the decay seen in float32
+    image = keras.Input((None, None, 3))
+    layer = keras.layers.Conv2D(1, 1, name="output")
+    mean = keras.layers.AveragePooling2D(8)(keras.layers.Rescaling(1 / 255)(image))
+    trainer = PointTrainer(keras.Model(image, layer(mean)), METHOD, ModelOptions(density_scale=PAPER_SCALE))
+    (stage,) = METHOD.recipe.stages
+    trainer.start(replace(stage, learning_rate=faster * stage.learning_rate), jit_compile=False)
+    start = np.array([0.5, -2.0, 3.0], np.float32).reshape(1, 1, 3, 1)
+    layer.set_weights([start, np.array([0.25], np.float32)])
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 16, 24, 3)).astype(np.uint8)
+    head = np.array([[[20.0, 4.0, 0.05, 1.0]]], np.float32)  # all of it in the first row's third cell
+    target = torch.zeros(1, 1, 2, 3)
+    target[0, 0, 0, 2] = 1.0
+    inputs = torch.tensor(pixels[0].astype(np.float32) / 255).permute(2, 0, 1)[None]
+    theirs = torch.nn.Conv2d(3, 1, 1)
+    with torch.no_grad():
+        theirs.weight.copy_(torch.tensor(start).permute(3, 2, 0, 1))
+        theirs.bias.fill_(0.25)
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=faster * 1e-7, momentum=0.95, weight_decay=5e-4)
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = torch.nn.MSELoss(reduction="sum")(theirs(torch.nn.functional.avg_pool2d(inputs, 8)), target)
+        loss.backward()
+        decayed = (
+            0.5 * 5e-4 * sum((value.detach() ** 2).sum().item() for value in theirs.parameters())
+        )  # part of our loss
+        optimizer.step()
+        assert trainer.train(pixels, head) == pytest.approx(loss.item() + decayed, rel=1e-4)
+    kernel, bias = layer.get_weights()
+    np.testing.assert_allclose(kernel[0, 0, :, 0], theirs.weight.detach()[0, :, 0, 0], rtol=1e-5)
+    np.testing.assert_allclose(bias, theirs.bias.detach(), rtol=1e-5)
+
+
+def test_the_papers_epochs_are_the_official_codes() -> None:
+    """400 epochs, each of four passes over whole images, one a step; Part B's kernels are fixed, Part A's are not."""
+    recipe = METHOD.recipe_for("shtech_a")
+    length = plan(recipe, BUDGETS["paper"], 300)
+    assert length.epochs * length.steps_per_epoch == 400 * 4 * 300
+    assert recipe.crops_per_image == 1 and recipe.flip == 0
+    assert crop_size(recipe, (768, 1020, 3), METHOD.stride, np.random.default_rng(0)) == CropSize(768, 1016)
+    close = np.array([[10.0, 10.0], [20.0, 10.0], [30.0, 10.0]])
+    assert recipe.sigma.of(close)[1] == pytest.approx(0.3 * 10)
+    assert METHOD.recipe_for("shtech_b").sigma.of(close).tolist() == [15, 15, 15]
+    assert replace(METHOD.recipe_for("shtech_b"), sigma=recipe.sigma) == recipe
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from crowd_harness_mcnn import METHOD
 from crowd_harness_mcnn.checkpoint import read
 from scipy.signal import correlate2d
 
+from harness.budgets import BUDGETS, plan
+from harness.data.crops import CropSize, crop_size
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
-from harness.method import ModelOptions
+from harness.method import COMMON, ModelOptions
 from harness.training.weights import load_network
 
 KERNELS = ((9, 7, 7, 7), (7, 5, 5, 5), (5, 3, 3, 3))
@@ -83,6 +85,8 @@ def test_every_layer_equals_scipy(checkpoint: Path) -> None:
         expected = oracle(file, image)
     outputs = {name: network.get_layer(name).output for name in expected}
     found = keras.Model(network.input, outputs)(image[None, :, :, None])
+    density = keras.ops.convert_to_numpy(network(image[None, :, :, None]))[0, :, :, 0]
+    np.testing.assert_allclose(density, expected["fuse"][0], rtol=2e-4, atol=2e-4 * expected["fuse"].max())
     for name, value in expected.items():
         ours = keras.ops.convert_to_numpy(found[name])[0].transpose(2, 0, 1)
         np.testing.assert_allclose(ours, value, rtol=2e-4, atol=2e-4 * value.max(), err_msg=name)
@@ -104,6 +108,30 @@ def test_the_density_scale_only_divides() -> None:
     scaled.set_weights(plain.get_weights())
     image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 1)).astype(np.float32)
     np.testing.assert_allclose(100 * np.asarray(scaled(image)), np.asarray(plain(image)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [METHOD.recipe.density_scale, COMMON.density_scale])
+def test_the_map_starts_alive_and_no_larger_than_densities_are(scale: float) -> None:
+    import keras
+
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 1)).astype(np.float32)
+    for seed in range(6):
+        keras.utils.set_random_seed(seed)
+        pixels = keras.ops.convert_to_numpy(METHOD.build(ModelOptions(density_scale=scale))(image)) / METHOD.stride**2
+        assert (pixels > 0).mean() > 0.5, f"seed {seed}"
+        assert 0.0001 < pixels.mean() < 0.003, f"seed {seed}"
+
+
+def test_the_papers_patches_are_the_codes() -> None:
+    """2,000 epochs of nine patches an image, a quarter of its sides each, one a step, never mirrored."""
+    recipe = METHOD.recipe
+    length = plan(recipe, BUDGETS["paper"], 300)
+    assert length.epochs * length.steps_per_epoch == 2000 * 9 * 300
+    assert recipe.crops_per_image == 1 and recipe.flip == 0
+    assert crop_size(recipe, (768, 1024, 3), METHOD.stride, np.random.default_rng(0)) == CropSize(192, 256)
+    close = np.array([[10.0, 10.0], [20.0, 10.0], [30.0, 10.0]])
+    assert recipe.sigma.of(close)[1] == pytest.approx(0.3 * 10)
+    assert METHOD.recipe_for("shtech_b").sigma.of(close).tolist() == [4, 4, 4]
 
 
 def test_other_files_are_not_ours(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
-"""Every method, from scratch, learns eight drawn crops by heart: its counts there end within 5 % of the truth."""
+"""Every method learns eight drawn crops by heart: its counts there end within 5 % of the truth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from harness.data.datasets.synth import draw_scene
 from harness.data.depth import from_head_spacing
 from harness.data.pipeline import padded
 from harness.host.plugins import load_host
-from harness.method import ModelOptions, Stage, inference_network
+from harness.method import COMMON, ModelOptions, Stage, inference_network
+from harness.nn import vgg16
 
 SIDE, CROPS = 128, 8
 HEADS = range(5, 5 + 4 * CROPS, 4)
@@ -21,22 +24,27 @@ HEADS = range(5, 5 + 4 * CROPS, 4)
 
 @dataclass(frozen=True)
 class Effort:
-    """Steps of `crops` crops each, the rate falling to zero as a cosine; `scale` is the recipe's density_scale."""
+    """Steps of `crops` crops each, the rate falling to zero as a cosine; `scale` is the recipe's density_scale.
+
+    `pretrained`: behind the weights file that `drawn_vgg` writes.
+    """
 
     steps: int
     crops: int
     learning_rate: float
     scale: float
     precision: str = "mixed_bfloat16"  # halves the time of VGG-sized steps on a CPU
+    pretrained: bool = False
 
 
 EFFORTS = {
-    "mcnn": Effort(160, 8, 2e-3, 30.0, "float32"),
+    "mcnn": Effort(160, 8, 2e-3, COMMON.density_scale, "float32"),
     "at_cfcn": Effort(100, 4, 1e-3, 100.0, "float32"),
-    "ssr_hef": Effort(120, 4, 1e-3, 5.0, "float32"),
+    "ssr_hef": Effort(120, 4, 1e-3, COMMON.density_scale, "float32"),
     "mask_aware": Effort(160, 2, 3e-4, 30.0),
     "mask_aware_csr": Effort(120, 2, 2e-4, 10.0),
-    "csrnet": Effort(240, 1, 1e-4, 10.0),
+    # As it is mostly run: recipe `common`'s rate and scale behind a pretrained front.
+    "csrnet": Effort(240, 1, COMMON.stages[0].learning_rate, COMMON.density_scale, pretrained=True),
     "at_csrnet": Effort(160, 4, 2e-4, 100.0),  # its density has a scale of its own, as at_cfcn's
     "hsrnet": Effort(140, 2, 2e-4, 30.0),
     # All eight crops in every step: it normalises by batches, and crops seen in halves are counted otherwise when its moving
@@ -52,14 +60,15 @@ def test_no_method_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", EFFORTS)
-def test_eight_crops_are_learned_by_heart(name: str) -> None:
+def test_eight_crops_are_learned_by_heart(name: str, tmp_path: Path) -> None:
     from harness.training import backend
     from harness.training.network import PointTrainer, learning_rate
 
     effort, method = EFFORTS[name], load_host().method(name)
     backend.prepare(0, effort.precision)
     try:
-        options = ModelOptions(density_scale=effort.scale, largest_count=float(max(HEADS)))
+        pretrained = str(drawn_vgg(tmp_path / "vgg16.h5")) if effort.pretrained else "none"
+        options = ModelOptions(pretrained=pretrained, density_scale=effort.scale, largest_count=float(max(HEADS)))
         images, points, maps = eight_crops(method.channels, list(method.maps(options)))
         trainer = PointTrainer(method.build(options), method, options)
         stage = Stage(learning_rate=effort.learning_rate, decay="cosine", warmup_steps=5)
@@ -76,6 +85,22 @@ def test_eight_crops_are_learned_by_heart(name: str) -> None:
     assert np.abs(found - true).sum() / true.sum() < 0.05, dict(
         zip(true.tolist(), found.round(1).tolist(), strict=True)
     )
+
+
+def drawn_vgg(path: Path) -> Path:
+    """VGG-16 in the layout of `keras.applications`, its kernels drawn from He's distribution.
+
+    The nearest thing to ImageNet's weights that needs no download: a front that hands on what it is given, on values 0–255.
+    """
+    generator, inputs = np.random.default_rng(0), 3
+    with h5py.File(path, "w") as file:
+        for name in vgg16.layer_names():
+            filters = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}[name[5]]
+            kernel = generator.standard_normal((3, 3, inputs, filters), np.float32) * np.sqrt(2 / (9 * inputs))
+            file[f"{name}/{name}/kernel"] = kernel.astype(np.float32)
+            file[f"{name}/{name}/bias"] = np.zeros(filters, np.float32)
+            inputs = filters
+    return path
 
 
 def eight_crops(channels: int, names: list[str]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

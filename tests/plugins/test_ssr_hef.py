@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from crowd_harness_ssr_hef import METHOD, VARIANTS, losses
 from crowd_harness_ssr_hef import UNIT as METHOD_UNIT
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
 
 from harness.method import ModelOptions, inference_network
 from harness.nn.batch import Batch
@@ -87,7 +89,7 @@ def test_cross_entropy_by_numpy() -> None:
 
 def focusing(predicted: np.ndarray, target: np.ndarray, gamma: float = 2.0) -> np.ndarray:
     """Eq. 4 at each cell, in float64."""
-    return (1 - 1 / (1 + np.exp(-predicted.astype(float)))) ** gamma * (predicted.astype(float) - target) ** 2
+    return expit(-predicted.astype(float)) ** gamma * (predicted.astype(float) - target) ** 2
 
 
 @pytest.mark.parametrize("unit", [1e-3, 1.0, 10.0])
@@ -100,8 +102,9 @@ def test_hard_example_focusing_by_numpy(unit: float) -> None:
         assert found == pytest.approx(0.25 * ((predicted - target) ** 2).mean(), rel=2e-3)
 
 
-def test_the_gradient_of_hard_example_focusing_is_eq_4s() -> None:
-    """A step of plain descent on the predicted map moves it by the difference quotient of Eq. 4, factor included."""
+@pytest.mark.parametrize("literal", [False, True])
+def test_the_gradient_of_hard_example_focusing(literal: bool) -> None:
+    """A step of plain descent on the predicted map moves it by Eq. 4's difference quotient, its factor a constant or not."""
     import keras
 
     generator = np.random.default_rng(0)
@@ -113,13 +116,44 @@ def test_the_gradient_of_hard_example_focusing_is_eq_4s() -> None:
     layer.set_weights([np.ones((1, 1, 1, 1), np.float32)])
     model.compile(
         optimizer=keras.optimizers.SGD(1.0),
-        loss=lambda y, found: losses.hard_example_focusing(found, y, 2.0),
+        loss=lambda y, found: losses.hard_example_focusing(found, y, 2.0, literal),
         jit_compile=False,
     )
     model.train_on_batch(predicted, target)
     step = 1e-5
-    upper, lower = (focusing(predicted.astype(float) * (1 + sign * step), target).mean() for sign in (1, -1))
-    assert 1 - float(layer.get_weights()[0].item()) == pytest.approx((upper - lower) / (2 * step), rel=1e-3)
+    weight = expit(-predicted.astype(float)) ** 2
+    upper, lower = (predicted.astype(float) * (1 + sign * step) for sign in (1, -1))
+    if literal:
+        difference = focusing(upper, target).mean() - focusing(lower, target).mean()
+    else:
+        difference = (weight * ((upper - target) ** 2 - (lower - target) ** 2)).mean()
+    assert 1 - float(layer.get_weights()[0].item()) == pytest.approx(difference / (2 * step), rel=1e-3)
+
+
+@pytest.mark.parametrize("variant", ["", "literal_hef"])
+def test_what_is_predicted_where_two_densities_are_equally_likely(variant: str) -> None:
+    """One cell that looks the same in every image and holds 0 in half of them, 1 in the others: the default predicts the mean,
+    the literal reading more."""
+    import keras
+
+    target = np.array([0.0, 1.0], np.float32).reshape(2, 1, 1, 1)
+    image = keras.Input((1, 1, 1))
+    layer = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="zeros")
+    model = keras.Model(image, layer(image))
+    literal = VARIANTS[variant].options["literal"] if variant else False
+    model.compile(
+        optimizer=keras.optimizers.SGD(1.0),
+        loss=lambda y, found: losses.hard_example_focusing(found, y, 2.0, literal),
+        jit_compile=False,
+    )
+    for _ in range(60):
+        model.train_on_batch(np.ones_like(target), target)
+    found = float(layer.get_weights()[0].item())
+    best = minimize_scalar(
+        lambda d: focusing(np.full(2, d), target[:, 0, 0, 0]).mean(), bounds=(0, 1), method="bounded"
+    )
+    assert best.x > 1.1 * target.mean()
+    assert found == pytest.approx(best.x if literal else target.mean(), rel=1e-2)
 
 
 def make_batch(side: int = 64) -> Batch:
@@ -167,6 +201,29 @@ def test_the_segmentation_maps_multiply_what_comes_behind_them() -> None:
             logits.set_weights([kernel, np.array([bias], np.float32)])
             plain, refined = inside(image)
             np.testing.assert_allclose(to_numpy(refined), share * to_numpy(plain), atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["", "no_ssr"])
+def test_the_enhancement_gate_starts_open(variant: str) -> None:
+    """What its sigmoid sees stays where a sigmoid has a slope, from every start."""
+    import keras
+
+    image = tensor(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.float32))
+    for seed in range(5):
+        keras.utils.set_random_seed(seed)
+        network = build(variant)
+        gate = to_numpy(keras.Model(network.input, network.get_layer("enhance_weights").output)(image))
+        assert np.abs(np.log(gate / (1 - gate))).max() < 2, f"seed {seed}"
+
+
+def test_the_last_layer_predicts_heads_a_cell() -> None:
+    import keras
+
+    network = METHOD.build(ModelOptions(density_scale=METHOD.recipe.density_scale))
+    last, density = keras.Model(network.input, [network.get_layer("output").output, network.output["density"]])(
+        make_batch().image
+    )
+    np.testing.assert_allclose(to_numpy(density), to_numpy(last), rtol=1e-6)
 
 
 def test_the_enhancement_weighs_every_channel_alike() -> None:
