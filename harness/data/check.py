@@ -92,8 +92,9 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
 
 def _inside_region(region: np.ndarray, points: np.ndarray, shape: tuple[int, int], sample: Sample) -> int:
     if region.shape != shape:
-        found, expected = (" × ".join(map(str, sides)) for sides in (region.shape, shape))
-        raise DataError(f"{sample.image}: its region of interest has {found} pixels; expected the image's, {expected}")
+        its, own = (" × ".join(map(str, sides)) for sides in (region.shape, shape))
+        file = f" in {sample.extra[0].name}" if sample.extra else ""
+        raise DataError(f"{sample.image}: {own} pixels, but its region of interest{file} has {its}; expected as many")
     return len(points_inside(points, region))
 
 

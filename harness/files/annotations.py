@@ -182,13 +182,15 @@ def checked_region(path: Path, values: Any) -> np.ndarray:
 
 
 def checked_perspective(path: Path, values: Any) -> np.ndarray:
-    """`values` as float64 [H, W], a scale at each pixel; raises `DataError`, also where one is not above 0."""
+    """`values` as float32 [H, W], a scale above 0 at each pixel; raises `DataError`."""
     scales = _numbers(path, values, "the perspective map")
     if scales.ndim != 2 or scales.size == 0:
         raise DataError(f"{path}: the perspective map has shape {scales.shape}; expected (height, width)")
-    if not (scales > 0).all() or not np.isfinite(scales).all():
-        raise DataError(f"{path}: the perspective map has values that are not above 0; expected a scale at each pixel")
-    return scales
+    if not ((scales > 1e-9) & (scales < 1e9)).all():  # NaN is neither
+        raise DataError(
+            f"{path}: the perspective map has values from {scales.min():g} to {scales.max():g}; expected scales"
+        )
+    return scales.astype(np.float32)
 
 
 def _numbers(path: Path, values: Any, what: str) -> np.ndarray:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Reader:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._ending = ""
+        self._asked = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -61,7 +63,8 @@ class Reader:
             return
         process.kill()
         code = process.wait()
-        self._ending = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit status {code}"
+        how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit status {code}"
+        self._ending = f"{how} after {time.monotonic() - self._asked:.0f} s"
         for pipe in (process.stdin, process.stdout):
             with suppress(OSError):  # a request that it did not take is still in there
                 pipe.close()  # type: ignore[union-attr]
@@ -71,6 +74,7 @@ class Reader:
         if self.pid is None:
             self.close()
             self._process = _started(path)
+        self._asked = time.monotonic()
         assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
         try:
             pickle.dump(os.path.abspath(path), self._process.stdin)

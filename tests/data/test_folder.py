@@ -173,6 +173,9 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     pictures(tmp_path, 3)
     with pytest.raises(DataError, match=r"photo_0\.jpg: no points; expected photo_0 with one of"):
         index(tmp_path)
+    (tmp_path / "all.json").write_text('{"images": []}')
+    with pytest.raises(DataError, match=r"photo_0\.jpg: no points; .*; all\.json is no COCO file"):
+        index(tmp_path)
     for path in pictures(tmp_path / "other" / "train", 3):
         text(path, POINTS)
     with pytest.raises(DataError, match="none for tests"):

@@ -113,7 +113,9 @@ def _pairs(part: Path) -> list[tuple[str, Path, Path]]:
         if missing:
             raise DataError(f"{catalogue}: no entry for {missing[0].name}; expected every picture in {images}")
         return [(path.stem, path, catalogue) for path in pictures]
-    return [(path.stem, path, _truth(path, files)) for path in pictures]
+    stems = {path.stem for path in pictures}
+    others = [path for path in files.values() if path.suffix.lower() == ".json" and path.stem not in stems]
+    return [(path.stem, path, _truth(path, files, others)) for path in pictures]
 
 
 def _by_stem(places: Iterable[Path]) -> dict[str, Path]:
@@ -125,11 +127,12 @@ def _by_stem(places: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _truth(picture: Path, files: dict[str, Path]) -> Path:
+def _truth(picture: Path, files: dict[str, Path], others: list[Path]) -> Path:
     if picture.stem not in files:
         endings = ", ".join(POINTS)
+        hint = f"; {others[0].name} is no COCO file: it has no images and annotations" if others else ""
         raise DataError(
-            f"{picture}: no points; expected {picture.stem} with one of {endings} beside it or in {TRUTH_FOLDERS[0]}"
+            f"{picture}: no points; expected {picture.stem} with one of {endings} beside it or in {TRUTH_FOLDERS[0]}{hint}"
         )
     return files[picture.stem]
 

@@ -65,7 +65,7 @@ def read_roi(sample: Sample) -> np.ndarray:
 def read_perspective(sample: Sample) -> np.ndarray:
     """float32 [H, W]: pixels a metre up to a factor."""
     areas = checked_perspective(sample.extra[0], shared_variable(sample.extra[0], "pMapN"))
-    return np.sqrt(1.0 / areas.astype(np.float32))
+    return np.sqrt(1.0 / areas)
 
 
 def write(folder: Path, images: int, seed: int) -> None:

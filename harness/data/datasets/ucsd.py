@@ -69,7 +69,7 @@ def read_roi(sample: Sample) -> np.ndarray:
 def read_perspective(sample: Sample) -> np.ndarray:
     """float32 [H, W]: how many times larger a person here covers pixels than at the far end, as the root of an area."""
     areas = checked_perspective(sample.extra[1], _field(sample.extra[1], "dmap", "pmapxy"))
-    return np.sqrt(1.0 / areas.astype(np.float32))
+    return np.sqrt(1.0 / areas)
 
 
 def _field(path: Path, name: str, field: str) -> Any:

@@ -82,7 +82,7 @@ def read_roi(sample: Sample) -> np.ndarray:
 
 def read_perspective(sample: Sample) -> np.ndarray:
     """float32 [H, W]: pixels a metre at each pixel."""
-    return checked_perspective(sample.extra[1], shared_variable(sample.extra[1], "pMap")).astype(np.float32)
+    return checked_perspective(sample.extra[1], shared_variable(sample.extra[1], "pMap"))
 
 
 def write(folder: Path, images: int, seed: int) -> None:
