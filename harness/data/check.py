@@ -38,7 +38,7 @@ class Check:
 
 def check(benchmark: Benchmark, folder: Path) -> Check:
     """Reads every image and annotation of `benchmark` in `folder`."""
-    wrong: list[str] = []
+    wrong: dict[str, None] = {}  # once each: a damaged file may belong to many pictures
     outside: list[str] = []
     repeated: list[str] = []
     rotated: list[str] = []
@@ -56,7 +56,7 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
             image = benchmark.read_image(sample, 3)
             points = benchmark.read_points(sample)
         except DataError as error:
-            wrong.append(str(error))
+            wrong[str(error)] = None
             continue
         height, width = image.shape[:2]
         sides.append((height, width))
@@ -69,7 +69,7 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
                 inner.append(_inside_region(benchmark.read_roi(sample), points, (height, width), sample))
                 uncounted += len(points) - inner[-1]
             except DataError as error:
-                wrong.append(str(error))
+                wrong[str(error)] = None
         duplicates = len(points) - len(np.unique(points, axis=0)) if len(points) else 0
         if duplicates:
             repeated.append(f"{where}: {duplicates} repeated points")
@@ -87,7 +87,7 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
     readable = tuple(sample for sample in samples if sample.name in points_of)
     differs = _differences(benchmark, rows, readable, points_of, sides)
     noted = [*_some(outside), *_some(repeated), *_some(empty), *_some(rotated)]
-    return Check(benchmark.name, benchmark.title, benchmark.statistics.source, rows, wrong, differs, noted)
+    return Check(benchmark.name, benchmark.title, benchmark.statistics.source, rows, list(wrong), differs, noted)
 
 
 def _inside_region(region: np.ndarray, points: np.ndarray, shape: tuple[int, int], sample: Sample) -> int:

@@ -48,12 +48,19 @@ def shared_variable(path: Path, name: str) -> Any:
         state = path.stat()
     except OSError:
         return variable(path, name)
-    return _named(path, _shared(path, (state.st_mtime_ns, state.st_size)), name)
+    content = _shared(path, (state.st_mtime_ns, state.st_size))
+    if isinstance(content, str):
+        raise DataError(content)
+    return _named(path, content, name)
 
 
 @lru_cache(maxsize=8)
-def _shared(path: Path, changed: tuple[int, int]) -> dict[str, Any]:
-    return read_mat(path)
+def _shared(path: Path, changed: tuple[int, int]) -> dict[str, Any] | str:
+    """The variables, or why there are none: a file that holds up its reader would do so again for every picture."""
+    try:
+        return read_mat(path)
+    except DataError as error:
+        return str(error)
 
 
 def _named(path: Path, content: dict[str, Any], name: str) -> Any:
@@ -112,7 +119,7 @@ def _mat_points(path: Path) -> np.ndarray:
 def image_info_points(path: Path, content: dict[str, Any]) -> np.ndarray:
     """Head points float64 [N, 2] of ShanghaiTech's `image_info{1,1}{1,1}.location`; raises `DataError` where it is not that."""
     try:
-        location = content["image_info"][0, 0]["location"][0, 0]
+        location = _named(path, content, "image_info")[0, 0]["location"][0, 0]
     except NOT_SUCH_A_STRUCT:
         raise DataError(
             f"{path}: 'image_info' has no field 'location'; expected image_info{{1,1}}{{1,1}}.location"

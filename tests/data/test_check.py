@@ -70,6 +70,15 @@ def test_a_region_of_another_size_is_wrong(tmp_path: Path) -> None:
     assert re.search(r"f001\.png: 158 × 238 pixels, but its region of interest in \w+\.mat has 10 × 12", found.wrong[0])
 
 
+def test_a_damaged_file_of_all_frames_is_named_once(tmp_path: Path) -> None:
+    folder, _, _ = drawn(UCSD, tmp_path / "ucsd")
+    path = UCSD.index(folder)[0].extra[0]
+    path.write_bytes(b"nothing of the kind" * 20)
+    found = check(UCSD, folder)
+    assert [line.partition(": ")[0] for line in found.wrong] == [str(path)]
+    assert ("unreadable files", 1, None) in found.rows
+
+
 Tiny = Callable[..., Path]
 
 

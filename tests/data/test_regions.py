@@ -139,6 +139,14 @@ def test_files_that_frames_share_are_read_once(name: str, tmp_path: Path, monkey
         os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
     np.testing.assert_array_equal(benchmark.read_perspective(samples[0]), before)
     assert len(read) > len(set(samples[0].extra))
+    for path in samples[0].extra:  # also what cannot be read is tried once: it may take its reader long
+        path.write_bytes(b"nothing of the kind" * 20)
+    del read[:]
+    for sample in samples:
+        for each in (benchmark.read_roi, benchmark.read_perspective):
+            with pytest.raises(DataError, match="not a MATLAB file"):
+                each(sample)
+    assert sorted(read) == sorted(set(samples[0].extra))
 
 
 @pytest.mark.parametrize("name", ["mall", "ucsd", "worldexpo10"])

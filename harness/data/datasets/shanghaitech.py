@@ -45,11 +45,7 @@ def read_points(sample: Sample) -> np.ndarray:
     """Head points float64 [N, 2] of one image."""
     path = sample.annotation
     assert path is not None
-    content = read_mat(path)
-    if "image_info" not in content:
-        found = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "none"
-        raise DataError(f"{path}: no variable 'image_info'; found {found}")
-    return image_info_points(path, content)
+    return image_info_points(path, read_mat(path))
 
 
 def departures_from(heads: int, copied: int) -> Callable[..., tuple[str, ...]]:
