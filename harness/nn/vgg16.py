@@ -99,7 +99,8 @@ def _pool(x: Any, block: int) -> Any:
 def load_pretrained(network: keras.Model, source: str, last: str = "block5_conv3") -> None:
     """Sets the VGG-16 layers of `network` up to `last` from `source`: "none", "imagenet", or a weights file's path.
 
-    A network with batch normalisation takes plain VGG-16 weights too; its normalisation then starts neutral.
+    A network with batch normalisation takes plain VGG-16 weights too. Untrained, it then is VGG-16 in test, but not in
+    training, where its normalisation is by batches from the first step on.
 
     Raises:
         HarnessError: the weights cannot be had or do not fit.

@@ -10,7 +10,10 @@ from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimp
 
 BLOCK = 15  # pixels a side of the foreground around a head: the support of the usual 15×15 kernel
 GAMMA = 2.0
-ALPHA = 1.0  # the trade-off of Eq. 3, which the paper does not give
+# The trade-off of Eq. 3, and the unit of its densities, heads a pixel × 100; the paper gives neither. In this unit a density
+# errs as much as a posterior does, so that both losses shape the backbone (see README).
+ALPHA = 1.0
+UNIT = 100.0
 
 
 def build(options: ModelOptions) -> Any:
@@ -34,15 +37,17 @@ def _true_mask(batch: Any, stride: int) -> Any:
 
 
 def _loss(batch: Any, outputs: Any, options: ModelOptions, stride: int, gamma: float) -> dict[str, Any]:
-    """Eq. 3: the mask loss, and α times the density loss, in heads a cell."""
+    """Eq. 3: the mask loss, and α times the loss of densities in heads a pixel × 100, each a mean over cells."""
     from crowd_harness_mask_aware import losses
 
-    target = batch.density(stride)
-    terms = {"density": ALPHA * losses.squared(outputs.get("taught", outputs["density"]), target)}
-    if "mask" in outputs:
-        terms["mask"] = losses.focal(outputs["mask"], _true_mask(batch, stride), options.variant.get("gamma", gamma))
+    unit = UNIT / stride**2  # of what the network gives, heads a cell
+    target = unit * batch.density(stride)
+    terms = {"density": ALPHA * losses.squared(unit * outputs.get("taught", outputs["density"]), target)}
+    if "mask_logits" in outputs:
+        mask = _true_mask(batch, stride)
+        terms["mask"] = losses.focal(outputs["mask_logits"], mask, options.variant.get("gamma", gamma))
     if "auxiliary" in outputs:
-        terms["auxiliary"] = losses.squared(outputs["auxiliary"], target)
+        terms["auxiliary"] = losses.squared(unit * outputs["auxiliary"], target)
     return terms
 
 
@@ -61,7 +66,8 @@ def teach(batch: Any, options: ModelOptions) -> dict[str, Any]:
     return {"true_mask": _true_mask(batch, METHOD.stride)}
 
 
-# One epoch of the paper is 200 crops of each image, which are 25 of ours at 8 crops an image and step.
+# One epoch of the paper is 200 crops of each image, which are 25 of ours at 8 crops an image and step. It gives no number of
+# epochs: 60 are three of its steps in rate.
 PAPER = Recipe(
     name="paper",
     epochs=60 * 25,
@@ -69,15 +75,18 @@ PAPER = Recipe(
     crops_per_image=8,
     crop=(160, 192),
     sigma=Sigma(pixels=4.0),
+    density_scale=UNIT,
     stages=(
-        Stage("adam", share=11 / 60, optimizer="adam", learning_rate=1e-5),
-        Stage("sgd", share=9 / 60, optimizer="sgd", learning_rate=1e-5),
+        Stage("adam", share=10 / 60, optimizer="adam", learning_rate=1e-5),
+        Stage("sgd", share=10 / 60, optimizer="sgd", learning_rate=1e-5),
         Stage("sgd, rate × 0.1", share=20 / 60, optimizer="sgd", learning_rate=1e-6),
         Stage("sgd, rate × 0.01", share=20 / 60, optimizer="sgd", learning_rate=1e-7),
     ),
 )
 
-# "Original images without data augmentation"; SGD where image sizes differ.
+PAPER_UCF_CC_50 = replace(PAPER, epochs=60 * 60 // 8)  # 60 crops of each image an epoch
+
+# "Original images without data augmentation"; SGD where image sizes differ, Adam elsewhere.
 PAPER_CSR = replace(
     PAPER,
     epochs=400,
@@ -87,6 +96,7 @@ PAPER_CSR = replace(
     flip=0.0,
     stages=(Stage("sgd", optimizer="sgd", learning_rate=1e-5, decay="step", decay_factor=0.1, decay_epochs=200),),
 )
+PAPER_CSR_ADAM = replace(PAPER_CSR, stages=(replace(PAPER_CSR.stages[0], name="adam", optimizer="adam"),))
 
 VARIANTS = {
     **{
@@ -117,6 +127,7 @@ METHOD = Method(
     build=build,
     loss=loss,
     recipe=PAPER,
+    recipes={"ucf_cc_50": PAPER_UCF_CC_50},
     stride=4,
     channels=1,
     margin=128,
@@ -131,6 +142,7 @@ METHOD_CSR = Method(
     build=build_csr,
     loss=loss_csr,
     recipe=PAPER_CSR,
+    recipes={"shtech_b": PAPER_CSR_ADAM, "worldexpo10": PAPER_CSR_ADAM},
     stride=8,
     channels=3,
     margin=128,

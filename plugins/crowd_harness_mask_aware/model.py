@@ -60,7 +60,7 @@ def _assemble(image: Any, features: Any, options: ModelOptions, stride: int, nam
     """The branches behind the backbone. A dict of
 
     "density" [B, h, w, 1]: what is predicted in test, from the predicted mask;
-    "mask" [B, h, w, 1]: the posterior of the foreground, 0–1 (absent without a mask branch);
+    "mask_logits" [B, h, w, 1]: the posterior of the foreground before its sigmoid (absent without a mask branch);
     "taught" [B, h, w, 1]: the density under the true mask, trained on in its place (solutions 1 and 4);
     "auxiliary" [B, h, w, 1]: the density that baseline 3 predicts where the others predict the mask.
 
@@ -71,26 +71,25 @@ def _assemble(image: Any, features: Any, options: ModelOptions, stride: int, nam
     outputs = {}
     if solution in ("baseline1", "baseline2"):
         scaled = _regress(features, 1 if solution == "baseline1" else 3, "regressor")
-        return keras.Model(image, {"density": _to_heads(scaled, options, "density")}, name=name)
+        return keras.Model(image, {"density": _to_heads(scaled, stride, options, "density")}, name=name)
     branch = _convolve(features, CHANNELS, 3, "mask_conv1")
-    posterior = layers.Conv2D(1, 1, kernel_initializer="he_normal", name="mask_conv2")(branch)
+    told = layers.Conv2D(1, 1, kernel_initializer="he_normal", name="mask_conv2")(branch)
     if solution == "baseline3":
-        told = posterior
-        outputs["auxiliary"] = _to_heads(posterior, options, "auxiliary")
+        outputs["auxiliary"] = _to_heads(told, stride, options, "auxiliary")
     else:
-        told = layers.Activation("sigmoid", dtype="float32", name="mask")(posterior)
-        outputs["mask"] = told
+        outputs["mask_logits"] = layers.Activation("linear", dtype="float32", name="mask_logits")(told)
+        told = layers.Activation("sigmoid", dtype="float32", name="mask")(outputs["mask_logits"])
     if solution in ("solution1", "solution4"):
         true_mask = keras.Input((None, None, 1), name="true_mask")
         inputs = {"image": image, "true_mask": true_mask}
     if solution in FUSED:
-        regress = _fused_regressor(options)
+        regress = _fused_regressor(stride, options)
         if solution == "solution4":
             outputs["taught"] = regress(features, true_mask, "taught")
             told = Binary(name="binary_mask")(told)
         outputs["density"] = regress(features, told, "density")
     else:
-        density = _to_heads(_regress(features, 1, "regressor"), options, "unmasked")
+        density = _to_heads(_regress(features, 1, "regressor"), stride, options, "unmasked")
         if solution == "solution1":
             outputs["taught"] = layers.Multiply(name="taught")([density, true_mask])
         if solution in ("solution1", "solution3"):
@@ -99,7 +98,7 @@ def _assemble(image: Any, features: Any, options: ModelOptions, stride: int, nam
     return keras.Model(inputs, outputs, name=name)
 
 
-def _fused_regressor(options: ModelOptions) -> Any:
+def _fused_regressor(stride: int, options: ModelOptions) -> Any:
     """A function (features, mask, name) → density; every call shares its layers.
 
     Mask → 256 channels, joined to the features, C(512, 256, 3)-C(256, 256, 3)-C(256, 1, 1).
@@ -110,7 +109,7 @@ def _fused_regressor(options: ModelOptions) -> Any:
 
     def regress(features: Any, mask: Any, name: str) -> Any:
         joined = layers.Concatenate(name=f"{name}_join")([features, feedback(mask)])
-        return _to_heads(last(second(first(joined))), options, name)
+        return _to_heads(last(second(first(joined))), stride, options, name)
 
     return regress
 
@@ -122,8 +121,8 @@ def _regress(features: Any, depth: int, name: str) -> Any:
     return layers.Conv2D(1, 1, kernel_initializer="he_normal", name=f"{name}_output")(x)
 
 
-def _to_heads(scaled: Any, options: ModelOptions, name: str) -> Any:
-    return layers.Rescaling(1 / options.density_scale, dtype="float32", name=name)(scaled)
+def _to_heads(scaled: Any, stride: int, options: ModelOptions, name: str) -> Any:
+    return layers.Rescaling(options.heads_a_cell(stride), dtype="float32", name=name)(scaled)
 
 
 def _layer(filters: int, size: Any, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     if "levels" in outputs:
         levels = UNIT * outputs["levels"]
         terms["levels"] = ops.sum(ops.mean(ops.square(levels - target), axis=(0, 1, 2)))
-        if "confidence" in outputs:
+        if "confidence_logits" in outputs:
             labels = losses.confidence_labels(ops.stop_gradient(levels), target, options.variant.get("patch", PATCH))
-            terms["confidence"] = CONFIDENCE_WEIGHT * losses.confidence_loss(outputs["confidence"], labels)
+            terms["confidence"] = CONFIDENCE_WEIGHT * losses.confidence_loss(outputs["confidence_logits"], labels)
     else:
         terms["levels"] = ops.mean(ops.square(UNIT * outputs["density"] - target))
     if options.variant.get("pra", True):
@@ -50,6 +51,8 @@ PAPER = Recipe(
     flip=0.5,
     stages=(Stage("adam", optimizer="adam", learning_rate=1e-5),),
 )
+
+PAPER_UCF_CC_50 = replace(PAPER, sigma=Sigma(pixels=15.0, neighbours=3, beta=0.3))  # geometry-adaptive there alone
 
 VARIANTS = {
     "average": Variant({"selection": "average", "pra": False}, "Table 1: mean of the five levels, no PRA loss"),
@@ -70,6 +73,7 @@ METHOD = Method(
     build=build,
     loss=loss,
     recipe=PAPER,
+    recipes={"ucf_cc_50": PAPER_UCF_CC_50},
     stride=1,
     multiple_of=32,
     channels=3,

@@ -6,8 +6,6 @@ from typing import Any
 
 from keras import ops
 
-EPSILON = 1e-6
-
 
 def confidence_labels(levels: Any, target: Any, patch: int) -> Any:
     """Labels of Eq. 2: 1 for the level whose count of a patch is nearest the truth, 0 for the farthest, −1 for the rest.
@@ -42,16 +40,19 @@ def _filled(density: Any, patch: int) -> Any:
     return ops.pad(density, [[0, 0], [0, down], [0, across], [0, 0]])
 
 
-def confidence_loss(confidence: Any, labels: Any) -> Any:
+def confidence_loss(logits: Any, labels: Any) -> Any:
     """Eq. 3 and 4: binary cross-entropy over the labels 0 and 1, averaged over them.
 
-    The paper prints the second term as 1 − log C; it means log(1 − C), and the sum is negated to be minimised.
+    The paper prints the second term as 1 − log C; it means log(1 − C), and the sum is negated to be minimised. From
+    logits, for a sigmoid rounds to 0 and 1: its logarithm there is infinite, or, clipped, without gradient.
+
+    Args:
+        logits: [B, h, w, L], the confidence before its sigmoid.
+        labels: [B, h, w, L]; 1, 0, or −1 for what is ignored.
     """
     known = ops.cast(labels >= 0, "float32")
-    positive = ops.cast(labels > 0, "float32")
-    confidence = ops.clip(confidence, EPSILON, 1 - EPSILON)
-    entropy = -(positive * ops.log(confidence) + (1 - positive) * ops.log(1 - confidence))
-    return ops.sum(known * entropy) / ops.maximum(ops.sum(known), 1.0)
+    right = (2 * ops.cast(labels > 0, "float32") - 1) * ops.cast(logits, "float32")
+    return ops.sum(known * ops.softplus(-right)) / ops.maximum(ops.sum(known), 1.0)
 
 
 def hard_pixels(predicted: Any, target: Any) -> Any:

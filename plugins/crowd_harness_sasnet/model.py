@@ -28,7 +28,7 @@ def build(options: ModelOptions) -> keras.Model:
 
     "density" [B, H, W, 1]: the final map (Eq. 5), whose sum is the count;
     "levels" [B, H, W, 5]: the density of each level, in heads;
-    "confidence" [B, H/k, W/k, 5]: the score of each level for each k×k patch, 0–1.
+    "confidence_logits" [B, ceil(H/k), ceil(W/k), 5]: the score of each level for each k×k patch, before its sigmoid.
 
     38,898,698 trainable parameters.
     """
@@ -60,9 +60,10 @@ def _all_levels(image: Any, decoded: list[Any], options: ModelOptions) -> keras.
         outputs["density"] = Average(name="density", dtype="float32")(densities)
         return keras.Model(image, outputs, name="sasnet")
     scores = [_confidence_head(features, level, patch) for level, features in enumerate(decoded, 1)]
-    confidence = layers.Activation("sigmoid", name="confidence", dtype="float32")(layers.Concatenate()(scores))
+    logits = layers.Concatenate(name="confidence_logits", dtype="float32")(scores)
+    confidence = layers.Activation("sigmoid", name="confidence", dtype="float32")(logits)
     hard = options.variant.get("selection") == "hard"
-    outputs["confidence"] = confidence
+    outputs["confidence_logits"] = logits
     outputs["density"] = Select(patch, hard, name="density", dtype="float32")([densities, confidence])
     return keras.Model(image, outputs, name="sasnet")
 
@@ -119,7 +120,8 @@ def _normalised_convolution(x: Any, filters: int, size: int, name: str) -> Any:
 def _confidence_head(features: Any, level: int, patch: int) -> Any:
     """One raw score a patch: average of the patch → 1×1 to half the channels, ReLU → 1×1."""
     side = max(1, patch // 2 ** (level - 1))
-    x = layers.AveragePooling2D(side, padding="same", name=f"confidence{level}_pool")(features)
+    pool = layers.AveragePooling2D if PATCH % patch == 0 else PatchAverage  # the sides are multiples of 32
+    x = pool(side, name=f"confidence{level}_pool")(features)
     if patch < 2 ** (level - 1):  # patches finer than this level's cells share a cell
         x = layers.UpSampling2D(2 ** (level - 1) // patch, name=f"confidence{level}_enlarge")(x)
     x = layers.Conv2D(features.shape[-1] // 2, 1, activation="relu", name=f"confidence{level}_conv")(x)
@@ -151,6 +153,32 @@ def _aligned_weights(length: Any, dtype: str) -> Any:
     position = source * step
     distance = ops.abs(position[:, None] - ops.cast(ops.arange(length), "float32")[None])
     return ops.cast(ops.maximum(1.0 - distance, 0.0), dtype)
+
+
+class PatchAverage(layers.Layer):
+    """[B, h, w, C] → [B, ceil(h/side), ceil(w/side), C]: the mean of what each patch of side × side cells has in the map.
+
+    Patches are counted from the upper left corner, as labels and selection count them; Keras' "same" padding has them begin
+    outside.
+    """
+
+    def __init__(self, side: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.side = side
+
+    def call(self, x: Any) -> Any:
+        return self._mean(x) / self._mean(ops.ones_like(x[:1, :, :, :1]))
+
+    def _mean(self, x: Any) -> Any:
+        beyond = [0, self.side - 1]
+        return ops.average_pool(ops.pad(x, [[0, 0], beyond, beyond, [0, 0]]), self.side, strides=self.side)
+
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # a mean
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        batch, height, width, channels = input_shape
+        return (batch, height and -(-height // self.side), width and -(-width // self.side), channels)
 
 
 class Select(layers.Layer):

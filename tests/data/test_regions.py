@@ -58,6 +58,20 @@ def test_no_method_sees_what_lies_outside(outside: str, tmp_path: Path) -> None:
     assert seen.protocol["outside"] == outside and seen.seen_as
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blurred_is_the_mean_of_51_by_51_pixels(channels: int, tmp_path: Path) -> None:
+    """By SciPy, of the whole picture, mirrored at its border."""
+    from scipy.ndimage import uniform_filter
+
+    benchmark, folder = written("trancos", tmp_path)
+    sample = benchmark.index(folder)[0]
+    region, plain = benchmark.read_roi(sample), benchmark.read_image(sample, channels)  # type: ignore[misc]
+    image = seen_inside(benchmark, "blur").read_image(sample, channels)
+    assert image.dtype == np.uint8 and image.shape == plain.shape
+    expected = uniform_filter(plain.astype(np.float64), (51, 51, 1), mode="mirror")
+    np.testing.assert_allclose(image[~region], expected[~region], atol=0.51)
+
+
 def test_a_region_of_another_size_is_named(tmp_path: Path) -> None:
     benchmark, folder = written("trancos", tmp_path)
     sample = benchmark.index(folder)[0]

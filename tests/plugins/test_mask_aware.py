@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from crowd_harness_mask_aware import METHOD, METHOD_CSR, VARIANTS
 
-from harness.method import ModelOptions, inference_network
+from harness.method import Method, ModelOptions, inference_network
 from harness.nn.batch import Batch
 
 pytestmark = pytest.mark.backend
@@ -85,17 +85,78 @@ def test_the_true_mask_is_blocks_cut_at_the_border(stride: int) -> None:
     np.testing.assert_array_equal(to_numpy(head_blocks(batch, 15, stride))[0, :, :, 0], expected)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 2.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_the_focal_loss_by_numpy(gamma: float) -> None:
     from crowd_harness_mask_aware.losses import focal
     from keras import ops
 
     generator = np.random.default_rng(0)
-    p = generator.uniform(0.05, 0.95, (2, 4, 5, 1)).astype(np.float32)
-    mask = generator.integers(0, 2, p.shape).astype(np.float32)
-    expected = np.where(mask == 1, -((1 - p) ** gamma) * np.log(p), -(p**gamma) * np.log(1 - p)).mean()
-    found = focal(ops.convert_to_tensor(p), ops.convert_to_tensor(mask), gamma)
-    assert float(to_numpy(found)) == pytest.approx(expected, rel=1e-4)
+    logits = np.concatenate([generator.normal(0, 3, 34), [-120, -50, 0, 50, 80, 120]]).reshape(2, 4, 5, 1)
+    mask = generator.integers(0, 2, logits.shape)
+    signed = np.where(mask == 1, logits, -logits)
+    expected = np.exp(-gamma * np.logaddexp(0, signed)) * np.logaddexp(0, -signed)
+    tensors = [ops.convert_to_tensor(values.astype(np.float32)) for values in (logits, mask)]
+    assert float(to_numpy(focal(*tensors, gamma))) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_confidently_wrong_cells_are_learned_from(gamma: float) -> None:
+    """The derivative by the logit, by hand: −1 where a true foreground is given −50, 1 the other way round; 0 where right."""
+    import keras
+    from crowd_harness_mask_aware.losses import focal
+
+    start = np.array([[-50.0, 50.0, -120.0, 120.0, 50.0, -120.0, 0.0]], np.float32)
+    mask = np.array([[1, 0, 1, 0, 1, 0, 1]], np.float32)
+    by_logit = [-1, 1, -1, 1, 0, 0, -(0.5**gamma) * (gamma * 0.5 * math.log(2) + 0.5)]
+    source = keras.layers.Embedding(1, start.size, name="source")
+    entry = keras.Input((), dtype="int32")
+    model = keras.Model(entry, source(entry))
+    source.set_weights([start])
+    total = float(mask.size)
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss=lambda m, x: total * focal(x, m, gamma), jit_compile=False)
+    model.train_on_batch(np.zeros((1,), np.int32), mask)
+    np.testing.assert_allclose((start - source.get_weights()[0])[0], by_logit, atol=2e-5)
+
+
+@pytest.mark.parametrize("method", [METHOD, METHOD_CSR], ids=lambda method: method.name)
+def test_both_losses_are_means_over_cells_in_one_unit(method: Method) -> None:
+    """By NumPy: of densities in heads a pixel × 100 whatever the stride and the recipe, and of the mask; α = 1."""
+    from keras import ops
+
+    batch, side = make_batch(), 32 // method.stride
+    generator = np.random.default_rng(1)
+    found = {
+        "density": generator.uniform(0, 0.2, (2, side, side, 1)).astype(np.float32),
+        "auxiliary": generator.uniform(0, 0.2, (2, side, side, 1)).astype(np.float32),
+        "mask_logits": generator.normal(0, 2, (2, side, side, 1)).astype(np.float32),
+    }
+    options = ModelOptions(variant={"gamma": 0.0}, density_scale=7.0)
+    terms = method.loss(batch, {name: ops.convert_to_tensor(values) for name, values in found.items()}, options)
+    target = to_numpy(batch.density(method.stride))
+    mask = to_numpy(head_blocks_of(batch, method.stride))
+    signed = np.where(mask == 1, found["mask_logits"], -found["mask_logits"]).astype(np.float64)
+    expected = {
+        name: ((100 * (found[name] - target) / method.stride**2) ** 2).mean() for name in ("density", "auxiliary")
+    } | {"mask": np.logaddexp(0, -signed).mean()}
+    assert {name: float(to_numpy(term)) for name, term in terms.items()} == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", [METHOD, METHOD_CSR], ids=lambda method: method.name)
+@pytest.mark.parametrize("density_scale", [1.0, 100.0])
+def test_the_last_layer_predicts_heads_a_pixel_times_the_scale(method: Method, density_scale: float) -> None:
+    import keras
+
+    network = method.build(ModelOptions(density_scale=density_scale))
+    last = network.get_layer("regressor_output").output
+    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, method.channels)).astype(np.float32)
+    scaled, density = (to_numpy(x) for x in keras.Model(network.input, [last, network.output["density"]])(image))
+    np.testing.assert_allclose(density, scaled * method.stride**2 / density_scale, rtol=1e-5)
+
+
+def head_blocks_of(batch: Batch, stride: int) -> object:
+    from harness.nn.targets import head_blocks
+
+    return head_blocks(batch, 15, stride)
 
 
 def outputs_of(variant: str) -> tuple[object, dict[str, object], ModelOptions]:
@@ -144,8 +205,8 @@ def test_solutions_1_to_3_multiply() -> None:
         network, outputs, _ = outputs_of(variant)
         image = network.input["image"] if isinstance(network.input, dict) else network.input  # type: ignore[attr-defined]
         unmasked = keras.Model(image, network.get_layer("unmasked").output)  # type: ignore[attr-defined]
-        mask = to_numpy(outputs["mask"])
-        mask = mask > 0.5 if binary else mask
+        logits = to_numpy(outputs["mask_logits"])
+        mask = logits > 0 if binary else 1 / (1 + np.exp(-logits))
         expected = to_numpy(unmasked(make_batch().image)) * mask
         np.testing.assert_allclose(to_numpy(outputs["density"]), expected, rtol=1e-3, atol=1e-6, err_msg=variant)
 
@@ -170,10 +231,44 @@ def test_the_straight_through_gradient_is_one() -> None:
     np.testing.assert_allclose(start - source.get_weights()[0], factors[None], rtol=1e-5)
 
 
-def test_the_paper_switches_from_adam_to_sgd_at_epoch_11() -> None:
+def test_the_paper_switches_from_adam_to_sgd_before_epoch_11() -> None:
     from harness.training.fit import stage_ends
 
     ends = stage_ends(METHOD.recipe.stages, 60)
-    assert ends == [11, 20, 40, 60]
+    assert ends == [10, 20, 40, 60]
     assert [stage.optimizer for stage in METHOD.recipe.stages] == ["adam", "sgd", "sgd", "sgd"]
     assert [stage.learning_rate for stage in METHOD.recipe.stages] == [1e-5, 1e-5, 1e-6, 1e-7]
+
+
+def test_sixty_epochs_of_the_papers_crops() -> None:
+    """200 crops of each image an epoch, 60 on UCF_CC_50."""
+    for benchmark, crops in (("shtech_a", 200), ("shtech_b", 200), ("ucf_cc_50", 60)):
+        recipe = METHOD.recipe_for(benchmark)
+        assert recipe.epochs * recipe.crops_per_image == 60 * crops
+        assert (recipe.crop, recipe.name) == ((160, 192), "paper")
+
+
+def test_on_vgg_the_optimiser_is_sgd_where_sizes_differ() -> None:
+    found = {
+        benchmark: [stage.optimizer for stage in METHOD_CSR.recipe_for(benchmark).stages]
+        for benchmark in ("shtech_a", "ucf_cc_50", "shtech_b", "worldexpo10")
+    }
+    assert found == {"shtech_a": ["sgd"], "ucf_cc_50": ["sgd"], "shtech_b": ["adam"], "worldexpo10": ["adam"]}
+
+
+@pytest.mark.parametrize("method", [METHOD, METHOD_CSR], ids=lambda method: method.name)
+def test_sgd_at_the_papers_rate_is_stable_from_the_start(method: Method) -> None:
+    """Steps beyond 2 / curvature of a crop of the paper's size would double the loss, again and again."""
+    from harness.training import backend
+    from harness.training.network import PointTrainer
+
+    backend.prepare(0)
+    options = ModelOptions(density_scale=method.recipe.density_scale)
+    generator = np.random.default_rng(0)
+    points = np.ones((1, 32, 4), np.float32)
+    points[0, :, :2], points[..., 2] = generator.uniform(0, 160, (32, 2)), 4.0
+    image = generator.uniform(0, 255, (1, 160, 192, method.channels)).round().astype(np.uint8)
+    trainer = PointTrainer(method.build(options), method, options)
+    trainer.start(next(stage for stage in method.recipe.stages if stage.optimizer == "sgd"), jit_compile=False)
+    losses = [trainer.train(image, points) for _ in range(5)]
+    assert np.isfinite(losses).all() and losses == sorted(losses, reverse=True), losses

@@ -41,8 +41,8 @@ EFFORTS = {
     "mcnn": Effort(160, 8, 2e-3, COMMON.density_scale, "float32"),
     "at_cfcn": Effort(100, 4, 1e-3, 100.0, "float32"),
     "ssr_hef": Effort(120, 4, 1e-3, COMMON.density_scale, "float32"),
-    "mask_aware": Effort(160, 2, 3e-4, 30.0),
-    "mask_aware_csr": Effort(120, 2, 2e-4, 10.0),
+    "mask_aware": Effort(160, 2, 3e-4, 100.0),
+    "mask_aware_csr": Effort(120, 2, 2e-4, 100.0),
     # As it is mostly run: recipe `common`'s rate and scale behind a pretrained front.
     "csrnet": Effort(240, 1, COMMON.stages[0].learning_rate, COMMON.density_scale, pretrained=True),
     "at_csrnet": Effort(160, 4, 2e-4, 100.0),  # its density has a scale of its own, as at_cfcn's

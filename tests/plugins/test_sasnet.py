@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -68,12 +69,44 @@ def test_shapes_and_fusing(network: object, size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).uniform(0, 255, (2, *size, 3)).astype(np.float32)
     outputs = {name: to_numpy(value) for name, value in network(image).items()}  # type: ignore[operator]
     assert outputs["levels"].shape == (2, *size, 5)
-    assert outputs["confidence"].shape == (2, size[0] // 32, size[1] // 32, 5)
-    weights = np.exp(outputs["confidence"])
-    weights = np.kron(weights / weights.sum(-1, keepdims=True), np.ones((1, 32, 32, 1)))
-    expected = (weights * outputs["levels"]).sum(-1, keepdims=True)
+    assert outputs["confidence_logits"].shape == (2, size[0] // 32, size[1] // 32, 5)
+    expected = fused(outputs["levels"], outputs["confidence_logits"], 32)
     np.testing.assert_allclose(outputs["density"], expected, rtol=1e-4, atol=1e-7)
     assert inference_network(network).output.shape[-1] == 1
+
+
+def fused(levels: np.ndarray, logits: np.ndarray, patch: int) -> np.ndarray:
+    """Eq. 5 by NumPy: the levels, weighed in each patch by the softmax of the confidence."""
+    weights = np.exp(1 / (1 + np.exp(-logits)))
+    weights = np.kron(weights / weights.sum(-1, keepdims=True), np.ones((1, patch, patch, 1)))
+    return (weights[:, : levels.shape[1], : levels.shape[2]] * levels).sum(-1, keepdims=True)
+
+
+def test_patches_that_reach_beyond_the_image_see_what_lies_inside() -> None:
+    """Patches of 64 in an image of 96×160: confidence, labels and selection all count them from the upper left corner."""
+    import keras
+    from crowd_harness_sasnet.losses import confidence_labels
+
+    network = METHOD.build(ModelOptions(variant=VARIANTS["patch64"].options))
+    features = [network.get_layer(f"decoder{level}_conv2").output for level in range(1, 6)]
+    image = np.random.default_rng(0).uniform(0, 255, (1, 96, 160, 3)).astype(np.float32)
+    outputs, decoded = keras.Model(network.input, [network.output, features])(image)
+    outputs = {name: to_numpy(value) for name, value in outputs.items()}
+    logits = np.zeros((1, 2, 3, 5))
+    for (m, n), (level, cells) in itertools.product(np.ndindex(2, 3), enumerate(map(to_numpy, decoded), 1)):
+        side = 64 // 2 ** (level - 1)
+        mean = cells[0, m * side : (m + 1) * side, n * side : (n + 1) * side].mean(axis=(0, 1))
+        hidden, last = (network.get_layer(f"confidence{level}_{part}").get_weights() for part in ("conv", "output"))
+        score = np.maximum(mean @ hidden[0][0, 0] + hidden[1], 0) @ last[0][0, 0] + last[1]
+        logits[0, m, n, level - 1] = score[0]
+    np.testing.assert_allclose(outputs["confidence_logits"], logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        outputs["density"], fused(outputs["levels"], logits, 64), rtol=1e-3, atol=1e-6 * outputs["levels"].max()
+    )
+    labels = computed(confidence_labels, outputs["levels"], np.zeros((1, 96, 160, 1), np.float32), 64)
+    for m, n in np.ndindex(2, 3):
+        counts = outputs["levels"][0, 64 * m : 64 * m + 64, 64 * n : 64 * n + 64].sum(axis=(0, 1))
+        assert (labels[0, m, n].argmax(), labels[0, m, n].tolist().index(0)) == (counts.argmin(), counts.argmax())
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4)])
@@ -125,11 +158,28 @@ def test_confidence_labels_equal_loops() -> None:
 def test_confidence_loss_ignores_what_has_no_label() -> None:
     from crowd_harness_sasnet.losses import confidence_loss
 
-    confidence = np.array([0.9, 0.2, 0.5], np.float32).reshape(1, 1, 1, 3)
+    logits = np.log(np.array([9, 0.25, 1], np.float32)).reshape(1, 1, 1, 3)  # of 0.9, 0.2 and 0.5
     labels = np.array([1, 0, -1], np.float32).reshape(1, 1, 1, 3)
     expected = -(math.log(0.9) + math.log(0.8)) / 2
-    assert float(computed(confidence_loss, confidence, labels)) == pytest.approx(expected, rel=1e-5)
-    assert float(computed(confidence_loss, confidence, -np.ones_like(labels))) == 0
+    assert float(computed(confidence_loss, logits, labels)) == pytest.approx(expected, rel=1e-5)
+    assert float(computed(confidence_loss, logits, -np.ones_like(labels))) == 0
+
+
+def test_confidence_that_is_surely_wrong_is_learned_from() -> None:
+    """The loss by NumPy at logits whose sigmoid rounds to 0 and 1, and its derivative by the wrong ones: −1 and 1."""
+    import keras
+    from crowd_harness_sasnet.losses import confidence_loss
+
+    logits = np.array([-50, 50, 50, -50, 120], np.float32).reshape(1, 1, 5)
+    labels = np.array([1, 0, 1, 0, -1], np.float32).reshape(1, 1, 5)
+    assert float(computed(confidence_loss, logits, labels)) == pytest.approx(np.logaddexp(0, [50, 50, -50, -50]).mean())
+    source = keras.layers.Embedding(1, 5, name="source")
+    entry = keras.Input((1,), dtype="int32")
+    model = keras.Model(entry, source(entry))
+    source.set_weights([logits[0]])
+    model.compile(optimizer=keras.optimizers.SGD(4.0), loss=lambda y, x: confidence_loss(x, y), jit_compile=False)
+    model.train_on_batch(np.zeros((1, 1), np.int32), labels)
+    np.testing.assert_allclose((logits[0] - source.get_weights()[0])[0], [-1, 1, 0, 0, 0], atol=1e-5)
 
 
 def recursive_hard_pixels(difference: np.ndarray) -> set[tuple[int, int]]:
@@ -222,8 +272,8 @@ def test_variants_build_and_have_a_finite_loss(variant: str) -> None:
     assert ("pra" in terms) == VARIANTS[variant].options.get("pra", True)
     assert all(np.isfinite(to_numpy(term)) for term in terms.values())
     patch = VARIANTS[variant].options.get("patch", 32)
-    if "confidence" in outputs:
-        assert outputs["confidence"].shape[1:3] == (-(-64 // patch), -(-32 // patch))
+    if "confidence_logits" in outputs:
+        assert outputs["confidence_logits"].shape[1:3] == (-(-64 // patch), -(-32 // patch))
 
 
 def test_the_network_has_its_own_unit() -> None:
@@ -250,7 +300,8 @@ def test_the_balance_of_the_loss_is_the_papers_under_every_recipe(density_scale:
     batch = Batch(ops.zeros((1, 32, 64, 3)), ops.convert_to_tensor(points))
     levels = generator.uniform(0, 0.01, (1, 32, 64, 5)).astype(np.float32)
     confidence = generator.uniform(0.1, 0.9, (1, 1, 2, 5)).astype(np.float32)
-    outputs = {"levels": levels, "confidence": confidence, "density": levels.mean(-1, keepdims=True)}
+    logits = np.log(confidence / (1 - confidence))
+    outputs = {"levels": levels, "confidence_logits": logits, "density": levels.mean(-1, keepdims=True)}
     tensors = {name: ops.convert_to_tensor(values) for name, values in outputs.items()}
     terms = METHOD.loss(batch, tensors, ModelOptions(density_scale=density_scale))
     squared = (1000 * (levels - to_numpy(batch.density(1)))) ** 2
@@ -262,6 +313,12 @@ def test_the_balance_of_the_loss_is_the_papers_under_every_recipe(density_scale:
         for patch in range(2)
     ]
     assert float(terms["confidence"]) == pytest.approx(10 * sum(entropy) / 4, rel=1e-4)
+
+
+def test_kernels_are_geometry_adaptive_on_ucf_cc_50_alone() -> None:
+    points = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 20.0], [30.0, 0.0]])
+    found = {name: METHOD.recipe_for(name).sigma.of(points)[0] for name in ("shtech_a", "ucf_qnrf", "ucf_cc_50")}
+    assert found == pytest.approx({"shtech_a": 4.0, "ucf_qnrf": 4.0, "ucf_cc_50": 0.3 * (10 + 20 + 30) / 3})
 
 
 def test_torchvision_weights_with_normalisation_are_read(tmp_path: Path) -> None:
