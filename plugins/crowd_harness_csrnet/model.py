@@ -42,7 +42,7 @@ def dilated(x: Any, names_and_filters: Iterable[tuple[str, int]], options: Model
     """3×3 convolutions of dilation 2, each with ReLU, of the given names and numbers of filters."""
     import keras
 
-    start = "he_normal" if he_start(options) else keras.initializers.RandomNormal(stddev=0.01)
+    he = he_start(options)
     for name, filters in names_and_filters:
         x = keras.layers.Conv2D(
             filters,
@@ -50,7 +50,8 @@ def dilated(x: Any, names_and_filters: Iterable[tuple[str, int]], options: Model
             padding="same",
             dilation_rate=2,
             activation="relu",
-            kernel_initializer=start,
+            # One a layer: a shared one draws the same values for every layer of a shape, whatever the seed.
+            kernel_initializer="he_normal" if he else keras.initializers.RandomNormal(stddev=0.01),
             name=name,
         )(x)
     return x

@@ -167,3 +167,21 @@ def test_pretrained_files_that_do_not_fit_are_named(tmp_path: Path, keras_file: 
         del file["block3_conv2"]
     with pytest.raises(HarnessError, match="no weights for block3_conv2"):
         vgg16.check(str(keras_file))
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_layers_of_one_shape_start_apart_and_follow_the_seed(pretrained: bool) -> None:
+    """The paper's own start, N(0, 0.01) behind a pretrained front, and He's."""
+    import keras
+    from crowd_harness_csrnet import model
+
+    options = ModelOptions(pretrained="somewhere" if pretrained else "none", density_scale=64.0)
+    kernels = []
+    for seed in (0, 0, 1):
+        keras.utils.set_random_seed(seed)
+        features = keras.Input((None, None, 512))
+        network = keras.Model(features, model.dilated(features, [("a", 512), ("b", 512)], options))
+        kernels.append([keras.ops.convert_to_numpy(network.get_layer(name).kernel) for name in "ab"])
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert not np.array_equal(kernels[0][0], kernels[0][1])
+    assert not np.array_equal(kernels[0][0], kernels[2][0])
