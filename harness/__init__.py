@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.metrics import Metric
     from harness.run import Run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __path__ = [*__path__, str(Path(__file__).with_name("earlier_paths"))]
 
 _HOMES = {
