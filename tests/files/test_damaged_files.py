@@ -1,6 +1,6 @@
 """Files of every format, damaged in every way: each is read or refused in one line that names it. Nothing else gets out.
 
-`python tests/test_damaged_files.py 10000 1` tries more of them. The cases run in a process of their own, since what a decoder
+`PYTHONPATH=tests python tests/files/test_damaged_files.py 10000 1` tries more. The cases run in a process of their own, since what a decoder
 does to a damaged file may end it; each has a deadline.
 """
 
@@ -42,7 +42,11 @@ POINTS = np.random.default_rng(0).uniform(0, 60, (40, 2)).round(3)
 
 def test_nothing_but_an_error_that_names_the_file_gets_out() -> None:
     done = subprocess.run(
-        [sys.executable, __file__, str(CASES), "0"], capture_output=True, text=True, timeout=600, env={**os.environ}
+        [sys.executable, __file__, str(CASES), "0"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     lines = done.stdout.splitlines()
     assert done.returncode == 0, f"ended by {done.returncode} in: {lines[-1:]}\n{done.stderr[-2000:]}"
