@@ -1,7 +1,7 @@
 """Files of every format, damaged in every way: each is read or refused in one line that names it. Nothing else gets out.
 
-`PYTHONPATH=tests python tests/files/test_damaged_files.py 10000 1` tries more. The cases run in a process of their own, since what a decoder
-does to a damaged file may end it; each has a deadline.
+`PYTHONPATH=tests python tests/files/test_damaged_files.py 10000 1` tries more. The cases run in a process of their own, since
+what a decoder does to a damaged file may end it; each has a deadline.
 """
 
 from __future__ import annotations
