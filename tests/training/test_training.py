@@ -218,7 +218,7 @@ def test_kerass_own_callbacks_find_their_keys(tmp_path: Path) -> None:
     assert first.progress.epoch == 4 and first.progress.stopped  # validated after 2 and 4; the second is no better
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [bool(row["val_mae"]) for row in rows] == [False, True, False, True]
+    assert [row["val_mae"] != "NA" for row in rows] == [False, True, False, True]
     again = training.train(training.Job(run, data, tmp_path, lambda *_, **__: None))
     assert again.progress.epoch == 4
 
