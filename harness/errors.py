@@ -39,3 +39,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """ " Did you mean 'x'?" where one of `known` is near `name`, else ""."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+LONGEST = 200  # letters of other people's words
+
+
+def one_line(error: BaseException, longest: int = LONGEST) -> str:
+    """The kind of an error and the first line of its words."""
+    return printable(f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}".rstrip(": "), longest)
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """`text` cut to `longest` characters, with ? for each that cannot be shown."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text[: longest + 1])
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"

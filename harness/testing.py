@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.method import Method, ModelOptions, Stage, inference_network, named_outputs
 from harness.training.backend import BACKENDS
 
@@ -293,8 +293,7 @@ def _main(name: str, *files: str) -> None:
     try:
         print(json.dumps(_train(load_host(map(Path, files)).method(name))[0]))
     except Exception as error:  # JAX ends its tracebacks with a note on itself: the one line that counts is said here
-        lines = str(error).strip().splitlines() or [""]
-        raise SystemExit(f"{type(error).__name__}: {lines[0]}") from None
+        raise SystemExit(one_line(error)) from None
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,7 +50,9 @@ def run_data(run: Run, samples: tuple[Sample, ...], memory: int) -> RunData:
     Raises:
         DataError: an annotation is damaged.
     """
-    benchmark, budget = run.benchmark, run.budget
+    points = {sample.name: run.benchmark.read_points(sample) for sample in samples}
+    # Crops and scenes ask for them again and again: they are read once.
+    benchmark, budget = replace(run.benchmark, read_points=lambda sample: points[sample.name]), run.budget
     parts = split(benchmark, samples, run.request.fold)
     tests = parts.test[: budget.test_images]
     store = ImageStore(benchmark, run.method.channels, memory)
@@ -59,7 +61,7 @@ def run_data(run: Run, samples: tuple[Sample, ...], memory: int) -> RunData:
     return RunData(
         benchmark=benchmark,
         split=parts,
-        points={sample.name: benchmark.read_points(sample) for sample in samples},
+        points=points,
         store=store,
         crops=crops,
         chooses=parts.val[: budget.validation_images] if run.request.select == "validation" else tests,

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import DataError
-from harness.files.lines import one_line, printable
+from harness.errors import DataError, one_line, printable
 
 HEADING = re.compile(r"#|[\"'#]*[^\W\d]")
 LONGEST_SIDE = 1 << 20  # pixels; OpenCV reads no longer picture

@@ -16,7 +16,7 @@ import sys
 import warnings
 from typing import IO, Any
 
-from harness.files.lines import one_line
+from harness.errors import one_line
 
 DEADLINE = 10.0  # seconds for one file, and one more a megabyte: SciPy's reader may loop for ever in a damaged one
 IDLE = 60.0

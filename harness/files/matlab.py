@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,16 @@ _parents: list[Reader] = []  # kept in a forked process: to end them is not its 
 
 def read(path: Path) -> dict[str, Any]:
     """Every variable of a MATLAB file, by the one reader of this process; see `Reader.read`."""
+    _follow_this_process()
     return _reader.read(path)
+
+
+@cache
+def _follow_this_process() -> None:
+    """The reader ends with this process, and a forked one has a reader of its own."""
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
 
 
 def _after_fork() -> None:
@@ -118,10 +128,5 @@ def _after_fork() -> None:
     _reader = Reader()
 
 
-@atexit.register
 def _at_exit() -> None:
     _reader.close()  # the one of the time: a fork changes it
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from packaging.version import Version
+
 from harness.reporting.comparison import LEFT, title_of
 from harness.reporting.rows import Row, TableKey, comparisons, paired
 from harness.reporting.tables import Cell, Table, scored, signed, words
@@ -83,8 +85,14 @@ def _sides(records: Sequence[Record]) -> dict[Place, list[Side]]:
             side = Side(section, title, key, row)
             found[side.place].append(side)
     for sides in found.values():
-        sides.sort(key=lambda side: (order_of(side.plugin[1]) or (), side.plugin, side.data))
+        sides.sort(key=lambda side: (_ordered(side.plugin[1]), side.plugin, side.data))
     return found
+
+
+def _ordered(version: str) -> tuple[Version, ...]:
+    """A key that puts what has no order first."""
+    order = order_of(version)
+    return () if order is None else (order,)
 
 
 def _matched(old: list[Side], new: list[Side]) -> Iterator[tuple[Side | None, Side | None]]:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from packaging.version import InvalidVersion, Version
+
 from harness.runs.records import Record
 
-_VERSION = re.compile(
-    r"v?(?P<numbers>\d+(?:\.\d+)*)"
-    r"(?:[-_.]?(?P<before>a|alpha|b|beta|c|rc|pre|preview)[-_.]?(?P<which>\d*))?"
-    r"(?:[-_.]?(?P<post>post|rev|r)[-_.]?(?P<after>\d*))?"
-    r"(?:[-_.]?(?P<dev>dev)[-_.]?(?P<early>\d*))?"
-    r"(?:\+.*)?",
-    re.IGNORECASE,
-)
 _DIGEST = re.compile(r"[0-9a-f]{12}")  # the version of a plugin that is one file, which has no order
 
 
@@ -37,24 +30,17 @@ def line_of(record: Record) -> Line:
     return Line(record.method, record.variant, record.precision, record.pretrained, plugin.distribution, plugin.version)
 
 
-def order_of(version: str) -> tuple[float | tuple[float, ...], ...] | None:
-    """What versions are compared by, as packaging does: numbers part by part, dev < a < b < rc < none < post.
+def order_of(version: str) -> Version | None:
+    """What versions are compared by; what follows a + is ignored.
 
-    What follows a + is ignored. None where `version` has no order: digests, and what is no version.
+    None where `version` has no order: digests, and what is no version.
     """
-    match = _VERSION.fullmatch(version)
-    if match is None or _DIGEST.fullmatch(version):
+    if _DIGEST.fullmatch(version):
         return None
-    numbers = [int(part) for part in match["numbers"].split(".")]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    stage = {"a": 0, "b": 1}.get((match["before"] or "").lower()[:1], 2)
-    before = (stage, int(match["which"] or 0)) if match["before"] else (3, 0)
-    if match["dev"] and not match["before"] and not match["post"]:
-        before = (-1, 0)
-    after = int(match["after"] or 0) if match["post"] else -1
-    early = int(match["early"] or 0) if match["dev"] else math.inf
-    return tuple(numbers), before, after, early
+    try:
+        return Version(Version(version).public)
+    except InvalidVersion:
+        return None
 
 
 def superseded(lines: Mapping[Line, Sequence[Record]]) -> set[Line]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Report = Callable[..., None]
 WATCH_SECONDS = 0.5
+LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _agreed(spec: CellRequest) -> tuple[Host, Run, tuple[Sample, ...]]:
 
 def _outcome_of(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, report: Report) -> dict[str, Any]:
     """What became of the run: the parts of its record that were not known before."""
-    from harness.errors import DivergedError, InvalidMethodError
+    from harness.errors import DivergedError, InvalidMethodError, one_line
 
     try:
         return _run(host, run, samples, spec, report)
@@ -117,7 +118,7 @@ def _outcome_of(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellReq
         traceback.print_exc()
         status = "oom" if backend.out_of_memory(error) else "failed"
         place = place_of(error, run.method)
-        return {"status": status, "message": _one_line(error) + (f" ({place})" if place else "")}
+        return {"status": status, "message": one_line(error, LONGEST_MESSAGE) + (f" ({place})" if place else "")}
 
 
 def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, report: Report) -> dict[str, Any]:
@@ -160,11 +161,6 @@ def _pictured(data: RunData, results: list[ImageResult], names: list[str]) -> li
     samples = {sample.name: sample for sample in data.tests}
     densities = {result.image: result.density for result in results}
     return [(samples[name], densities[name]) for name in names]
-
-
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:500]
 
 
 def _callbacks(host: Host, run: Run, model: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,10 @@ class _Session:
     progress: state.Progress
     compiled: int = -1
     listeners: Any = None
-    stages: tuple[Stage, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.stages = self.job.run.recipe.stages
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return self.job.run.recipe.stages
 
     @property
     def over(self) -> bool:
@@ -90,11 +90,10 @@ def train(job: Job) -> Trained:
         DivergedError: the loss stopped being finite.
     """
     session = _opened(job)
-    progress, listeners = session.progress, None
+    progress = session.progress
     while not session.over:
         number = next(number for number, end in enumerate(session.ends) if progress.epoch < end)
         _enter(session, number)
-        listeners = session.listeners
         entry = _epoch(session, number)
         progress.stage = number
         if progress.epoch % session.plan.validate_every == 0 or progress.epoch == session.plan.epochs:
@@ -103,8 +102,8 @@ def train(job: Job) -> Trained:
         progress.history.append(entry)
         job.report("epoch", **entry, epochs=session.plan.epochs)
         state.save(job.folder / STATE, progress, session.trainer)
-    if listeners:
-        listeners.on_train_end()
+    if session.listeners:
+        session.listeners.on_train_end()
     weights.restore(session.trainer.network, job.folder / WEIGHTS, job.run.method)
     return Trained(session.trainer.network, progress, session.plan)
 
@@ -118,7 +117,7 @@ def _tell(session: _Session, number: int, entry: dict[str, Any]) -> None:
     session.listeners.on_epoch_end(progress.epoch - 1, {**logs, **entry["terms"]})
     if session.trainer.stop_training:
         progress.stopped = True
-        if "val_mae" not in entry:  # the weights that were best so far may be none yet
+        if "val_mae" not in entry or not progress.best_epoch:  # no weights may have been kept yet
             _validate(session, number, entry)
 
 
@@ -219,7 +218,8 @@ def _validate(session: _Session, number: int, entry: dict[str, Any]) -> None:
     entry["val_mae"], entry["val_rmse"] = scores["mae"], scores["rmse"]
     if not math.isfinite(scores["mae"]):
         raise DivergedError(f"the validation MAE became {scores['mae']} at epoch {progress.epoch}")
-    if not session.stages[number].selects and number < len(session.stages) - 1:
+    selects = session.stages[number].selects or number == len(session.stages) - 1 or progress.stopped
+    if not selects:
         return
     if scores["mae"] < progress.best:
         progress.best, progress.best_epoch, progress.stale = scores["mae"], progress.epoch, 0

@@ -60,12 +60,6 @@ class PointTrainer(keras.Model):
         inputs = {"image": images, "points": points, **_prefixed(maps or {})}
         return {name: float(value) for name, value in self.train_on_batch(inputs, return_dict=True).items()}
 
-    @property
-    def metrics(self) -> list[Any]:
-        """Keras' own, the counts' error, and each term of the loss; reset before every step."""
-        own = {id(metric): metric for metric in (*super().metrics, self._error, *self._terms.values())}
-        return list(own.values())
-
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         return self.network(fed(self._method, self.network, _batch(inputs), self._options), training=training)
 

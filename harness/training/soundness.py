@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from harness.errors import InvalidMethodError, nearest
+from harness.errors import InvalidMethodError, nearest, one_line
 from harness.method import Method, ModelOptions, Recipe, named_outputs
 from harness.nn.batch import Batch
 from harness.training import backend
@@ -50,7 +50,7 @@ def check(method: Method, options: ModelOptions, recipe: Recipe) -> tuple[str, .
 def place(function: Callable[..., Any]) -> str:
     """ "plugin.py:12", where `function` begins; "" where that is not known."""
     try:
-        return f"{Path(inspect.getsourcefile(function) or '').name}:{inspect.getsourcelines(function)[1]}"
+        return f"{Path(_file(function)).name}:{inspect.getsourcelines(function)[1]}"
     except (OSError, TypeError):
         return ""
 
@@ -70,7 +70,10 @@ def _file(function: Any) -> str:
 
 
 def _wrong(method: Method, function: Callable[..., Any], message: str) -> InvalidMethodError:
-    where = place(function)
+    return _told(method, place(function), message)
+
+
+def _told(method: Method, where: str, message: str) -> InvalidMethodError:
     return InvalidMethodError(f"method {method.name}{f' ({where})' if where else ''}: {message}")
 
 
@@ -81,11 +84,7 @@ def _called(method: Method, what: str, function: Callable[..., Any], *arguments:
     except Exception as error:
         if backend.out_of_memory(error):
             raise
-        lines = str(error).strip().splitlines() or [""]
-        where = place_of(error, method) or place(function)
-        raise InvalidMethodError(
-            f"method {method.name}{f' ({where})' if where else ''}: {what} raised {type(error).__name__}: {lines[0]}"
-        ) from error
+        raise _told(method, place_of(error, method) or place(function), f"{what} raised {one_line(error)}") from error
 
 
 def built(method: Method, options: ModelOptions) -> keras.Model:

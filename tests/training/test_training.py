@@ -223,6 +223,29 @@ def test_kerass_own_callbacks_find_their_keys(tmp_path: Path) -> None:
     assert again.progress.epoch == 4
 
 
+def test_a_run_stopped_in_a_stage_that_selects_nothing_keeps_its_weights(tmp_path: Path) -> None:
+    """A callback ends it after the first epoch, which was validated but could not be chosen."""
+    run = make_run()
+    stages = (Stage("base", share=0.5, selects=False), Stage("joint", share=0.5))
+    run = replace(run, recipe=replace(run.recipe, stages=stages), budget=replace(run.budget, validations=50))
+
+    class Stopping:
+        def __init__(self, model: Any) -> None:
+            self.model = model
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: None
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            assert "val_mae" in logs
+            self.model.stop_training = True
+
+    job = training.Job(run, run_data(run, SAMPLES, MEMORY), tmp_path, lambda *_, **__: None, Stopping)
+    trained = training.train(job)
+    assert trained.progress.epoch == 1 and trained.progress.stopped and trained.progress.best_epoch == 1
+    assert (tmp_path / training.WEIGHTS).is_file()
+
+
 def test_early_stopping(tmp_path: Path) -> None:
     run = make_run()
     budget = replace(run.budget, validations=50)

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import DataError
+from harness.errors import DataError, one_line
 from harness.files.annotations import checked_points
-from harness.files.lines import one_line
 
 KEYS = (b'"images"', b'"annotations"')
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from harness.benchmark import Benchmark, Sample, Statistics
 from harness.data.datasets.pairing import pair_files
-from harness.errors import DataError
+from harness.errors import DataError, printable
 from harness.files.annotations import checked_points, read_lines
-from harness.files.lines import printable
 
 SPLITS = ("train", "val", "test")
 LOW, MEDIUM = 50, 500  # the authors' levels: up to 50 heads, up to 500, more

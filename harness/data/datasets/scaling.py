@@ -51,8 +51,8 @@ def image_size(sample: Sample) -> tuple[int, int]:
     """
     import imagesize
 
+    from harness.errors import one_line
     from harness.files.images import exif_orientation
-    from harness.files.lines import one_line
 
     assert sample.image is not None
     try:

@@ -15,10 +15,9 @@ import numpy as np
 
 from harness.benchmark import Benchmark, Download, Sample, Statistics
 from harness.data.regions import polygon_mask
-from harness.errors import DataError
+from harness.errors import DataError, printable
 from harness.files.annotations import checked_points, checked_region, read_lines, variable
 from harness.files.images import read_image
-from harness.files.lines import printable
 
 SETS = {"train": "training.txt", "val": "validation.txt", "test": "test.txt"}
 HALF = 0.5
