@@ -198,7 +198,16 @@ def start(tmp_path: Path, out: str) -> subprocess.Popen:
         out,
     ]
     slow = {**os.environ, "SLOW_EPOCHS": "2"}
-    return subprocess.Popen(command, cwd=tmp_path, env=slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=slow,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that a shell runs in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
