@@ -68,6 +68,9 @@ class Recipe:
         noise: standard deviation of added Gaussian noise in grey values, applied with probability 0.5.
         stages: one after another, shares adding up to 1.
         patience: stop after so many validations without improvement; 0 never stops early.
+        ema: what is validated, kept and tested is an exponential moving average of the weights with this momentum (0.999),
+            begun anew in each stage; 0 averages nothing.
+        clip: the gradient's norm, over all weights together, is scaled down to at most this; 0 clips nothing.
     """
 
     name: str
@@ -85,6 +88,8 @@ class Recipe:
     noise: float = 0.0
     stages: tuple[Stage, ...] = (Stage(),)
     patience: int = 0
+    ema: float = 0.0
+    clip: float = 0.0
 
     def __post_init__(self) -> None:
         total = sum(stage.share for stage in self.stages)
@@ -95,10 +100,15 @@ class Recipe:
                 f"recipe {self.name!r}: images_per_step is {self.images_per_step}; crops by share differ in size from "
                 f"image to image, so expected 1"
             )
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"recipe {self.name!r}: ema is {self.ema:g}; expected a momentum below 1, 0 for none")
+        if self.clip < 0:
+            raise ValueError(f"recipe {self.name!r}: clip is {self.clip:g}; expected a norm, 0 for none")
 
     def as_json(self) -> dict[str, Any]:
-        """The recipe as JSON values, for records and run identities."""
-        return asdict(self)
+        """The recipe as JSON values, for records and run identities; without `ema` and `clip` where they are off."""
+        # They came later: a recipe that uses neither keeps the identity it had before.
+        return {key: value for key, value in asdict(self).items() if value or key not in ("ema", "clip")}
 
 
 COMMON = Recipe(

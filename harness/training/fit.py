@@ -147,13 +147,18 @@ def _enter(session: _Session, number: int) -> None:
         return
     resumed = session.compiled < 0 and session.progress.epoch > 0
     if resumed:  # the state holds the variables of the stage it was written in
-        session.trainer.start(session.stages[session.progress.stage], backend.jit_compile())
+        _start(session, session.progress.stage)
         state.restore(session.job.folder / STATE, session.trainer)
     if not resumed or number != session.progress.stage:
-        session.trainer.start(session.stages[number], backend.jit_compile())
+        _start(session, number)
     if session.compiled < 0:  # once, when there is an optimiser for them to look at
         session.listeners = session.job.callbacks(session.trainer)
     session.compiled = number
+
+
+def _start(session: _Session, number: int) -> None:
+    recipe = session.job.run.recipe
+    session.trainer.start(recipe.stages[number], backend.jit_compile(), recipe.ema, recipe.clip)
 
 
 def _epoch(session: _Session, number: int) -> dict[str, Any]:
@@ -208,12 +213,17 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
 
 def _validate(session: _Session, number: int, entry: dict[str, Any]) -> None:
     """Measures the images that choose, and keeps the weights where they are the best so far of a stage that selects."""
+    with session.trainer.averaged() as network:
+        _measure(session, number, entry, network)
+
+
+def _measure(session: _Session, number: int, entry: dict[str, Any], whole: Any) -> None:
     job, progress = session.job, session.progress
 
     def step(done: int, total: int) -> None:
         job.report("validate", done=done, total=total)
 
-    network, images = inference_network(session.trainer.network), job.data.chooses
+    network, images = inference_network(whole), job.data.chooses
     scores = summary(evaluate(network, job.run.method, job.data.scenes(images), len(images), step))
     entry["val_mae"], entry["val_rmse"] = scores["mae"], scores["rmse"]
     if not math.isfinite(scores["mae"]):
@@ -223,6 +233,6 @@ def _validate(session: _Session, number: int, entry: dict[str, Any]) -> None:
         return
     if scores["mae"] < progress.best:
         progress.best, progress.best_epoch, progress.stale = scores["mae"], progress.epoch, 0
-        weights.save(session.trainer.network, job.folder / WEIGHTS, job.run.method.name, job.run.options)
+        weights.save(whole, job.folder / WEIGHTS, job.run.method.name, job.run.options)
     else:
         progress.stale += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -28,17 +29,19 @@ class PointTrainer(keras.Model):
         self._options = options
         self._weights_of_terms: Mapping[str, float] = {}
         self._l2 = 0.0
+        self._averages = False
 
-    def start(self, stage: Stage, jit_compile: bool | str) -> None:
-        """Compiles for `stage`: its optimiser, its loss weights, the layers it trains."""
+    def start(self, stage: Stage, jit_compile: bool | str, ema: float = 0.0, clip: float = 0.0) -> None:
+        """Compiles for `stage`: its optimiser, its loss weights, the layers it trains; `ema` and `clip` as in `Recipe`."""
         for layer in self.network.layers:
             layer.trainable = not stage.trains or any(matches(layer.name, name) for name in stage.trains)
-        optimizer = keras.optimizers.get(
-            {
-                "class_name": stage.optimizer,
-                "config": {"learning_rate": stage.learning_rate, **stage.options},
-            }
-        )
+        config = {"learning_rate": stage.learning_rate, **stage.options}
+        if ema:
+            config |= {"use_ema": True, "ema_momentum": ema}
+        if clip:
+            config["global_clipnorm"] = clip
+        optimizer = keras.optimizers.get({"class_name": stage.optimizer, "config": config})
+        self._averages = bool(ema)
         self._weights_of_terms = dict(stage.loss_weights)
         self._l2 = stage.l2
         self.compile(optimizer=optimizer, jit_compile=jit_compile)
@@ -59,6 +62,20 @@ class PointTrainer(keras.Model):
         """
         inputs = {"image": images, "points": points, **_prefixed(maps or {})}
         return {name: float(value) for name, value in self.train_on_batch(inputs, return_dict=True).items()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[keras.Model]:
+        """The network with the averages of its weights in place of them, where the recipe averages; they return afterwards."""
+        if not self._averages or not int(self.optimizer.iterations):
+            yield self.network
+            return
+        weights = [ops.convert_to_numpy(weight.value) for weight in self.trainable_variables]
+        self.optimizer.finalize_variable_values(self.trainable_variables)
+        try:
+            yield self.network
+        finally:
+            for variable, value in zip(self.trainable_variables, weights, strict=True):
+                variable.assign(value)
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         return self.network(fed(self._method, self.network, _batch(inputs), self._options), training=training)
