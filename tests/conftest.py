@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import venv
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +19,8 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).parents[1]
+ONE_THREAD = ("OMP_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
+JAX_KEEPS_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +32,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--backend"):  # before any test imports Keras, and before workers and subprocesses start
         os.environ["KERAS_BACKEND"] = config.getoption("--backend")
+    if os.environ.get(
+        "PYTEST_XDIST_WORKER"
+    ):  # a core a worker: threads of two workers on two cores wait for each other
+        os.environ.update({f"{name}_THREADS": "1" for name in ONE_THREAD})
+    elif os.environ.get("KERAS_BACKEND") == "jax":
+        # What one worker compiled, another need not; and tests compile much more than they compute.
+        folder = tempfile.mkdtemp(prefix="jax-compiled-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ.update(
+            JAX_COMPILATION_CACHE_DIR=folder, **JAX_KEEPS_ALL, XLA_FLAGS="--xla_backend_optimization_level=0"
+        )
 
 
 @pytest.fixture(autouse=True)

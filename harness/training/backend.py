@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
+from harness.data.image_store import cache_folder
 from harness.errors import HarnessError
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -22,6 +23,8 @@ def start() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # Images of many sizes are traced again for each, which TensorFlow warns of and we mean to do.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # A cell is a process, and a VGG-sized network takes JAX up to a minute to compile: the next cell finds it here.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
     # TensorFlow's C++ side writes to descriptor 2 before any of its settings are read.
     standard_error = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)

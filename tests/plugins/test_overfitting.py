@@ -1,4 +1,4 @@
-"""Every method learns eight drawn crops by heart: its counts there end within 5 % of the truth."""
+"""Every method learns eight drawn crops by heart: its counts there come within 5 % of the truth, in so many steps."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from harness.nn import vgg16
 
 SIDE, CROPS = 64, 8  # small, for nine networks are trained here; the counts are as far apart as in large ones
 HEADS = range(3, 3 + 3 * CROPS, 3)
+EVERY = 10  # steps between two looks at what is learned
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Steps of `crops` crops each, the rate falling to zero as a cosine; `scale` is the recipe's density_scale.
+    """At most so many steps of `crops` crops each, the rate falling to zero as a cosine; `scale` is the recipe's density_scale.
 
     `pretrained`: behind the weights file that `drawn_vgg` writes.
     """
@@ -65,6 +66,7 @@ def test_eight_crops_are_learned_by_heart(name: str, tmp_path: Path) -> None:
     from harness.training.network import PointTrainer, learning_rate
 
     effort, method = EFFORTS[name], load_host().method(name)
+    true, found, missed = np.array(HEADS), np.zeros(CROPS), 1.0
     backend.prepare(0, effort.precision)
     try:
         pretrained = str(drawn_vgg(tmp_path / "vgg16.h5")) if effort.pretrained else "none"
@@ -77,14 +79,14 @@ def test_eight_crops_are_learned_by_heart(name: str, tmp_path: Path) -> None:
             trainer.optimizer.learning_rate = learning_rate(stage, step, effort.steps, 0)
             rows = np.arange(step * effort.crops, (step + 1) * effort.crops) % CROPS
             trainer.train(images[rows], points[rows], {key: raster[rows] for key, raster in maps.items()})
-        network = inference_network(trainer.network)
-        found = np.array([network.predict_on_batch(image[None].astype(np.float32)).sum() for image in images])
+            if (step + 1) % EVERY == 0 or step + 1 == effort.steps:
+                counts = inference_network(trainer.network).predict_on_batch(images.astype(np.float32))
+                found = counts.astype(np.float64).sum(axis=(1, 2, 3))
+                if (missed := np.abs(found - true).sum() / true.sum()) < 0.05:
+                    break
     finally:
         backend.prepare(0)
-    true = np.array(HEADS)
-    assert np.abs(found - true).sum() / true.sum() < 0.05, dict(
-        zip(true.tolist(), found.round(1).tolist(), strict=True)
-    )
+    assert missed < 0.05, dict(zip(true.tolist(), found.round(1).tolist(), strict=True))
 
 
 def drawn_vgg(path: Path) -> Path:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -115,6 +119,7 @@ def test_any_size(name: str) -> None:
         assert np.isfinite(density).all()
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="one run of it starts every backend that is there")
 def test_the_kit_takes_a_step_on_every_installed_backend() -> None:
     from harness.testing import verdicts
 
@@ -122,3 +127,29 @@ def test_the_kit_takes_a_step_on_every_installed_backend() -> None:
     found = {verdict.check: verdict for verdict in verdicts("mcnn")}
     assert [check for check in found if check.startswith("a step on")] == [f"a step on {name}" for name in installed]
     assert not [verdict for verdict in found.values() if not verdict.ok]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone keeps what it compiled")
+def test_what_jax_compiled_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    """In `HARNESS_CACHE`, unless JAX was told another place."""
+    program = (
+        "from harness.training import backend; backend.start()\n"
+        "import jax; print(jax.config.jax_compilation_cache_dir)\n"
+        "jax.jit(lambda x: x * 2 + 1)(1.0)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+    environment |= {"HARNESS_CACHE": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+    def folder(**more: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", program], env={**environment, **more}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert folder() == str(tmp_path / "jax")
+    kept = {path.name for path in (tmp_path / "jax").glob("*-cache")}
+    assert kept
+    folder()
+    assert {path.name for path in (tmp_path / "jax").glob("*-cache")} == kept, "the second process compiled anew"
+    assert folder(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own")) == str(tmp_path / "own")

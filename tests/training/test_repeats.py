@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,9 +54,10 @@ def weights_after_training() -> dict[str, str]:
 def repeats(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     folder: Path = tmp_path_factory.mktemp("repeats")
     processes = []
+    threads = {key: value for key, value in os.environ.items() if not key.endswith("_THREADS")}  # as many as there are
     for number in range(PROCESSES):
         with (folder / f"{number}.txt").open("w") as output:
-            processes.append(subprocess.Popen([sys.executable, __file__], stdout=output))
+            processes.append(subprocess.Popen([sys.executable, __file__], stdout=output, env=threads))
     assert [process.wait(timeout=900) for process in processes] == [0] * PROCESSES
     return [json.loads((folder / f"{n}.txt").read_text().splitlines()[-1]) for n in range(PROCESSES)]
 
