@@ -84,7 +84,7 @@ def read(path: Path) -> Sheet:
 
 
 def _kind(node: yaml.Node | None) -> str:
-    return "an empty file" if node is None else f"a {node.id}"
+    return "nothing" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "a word"
 
 
 def _lines(node: yaml.Node, place: Place, path: Path) -> Iterator[tuple[Place, int]]:
@@ -101,7 +101,9 @@ def _lines(node: yaml.Node, place: Place, path: Path) -> Iterator[tuple[Place, i
             if not isinstance(key, yaml.ScalarNode) or not key.tag.endswith(":str"):
                 raise HarnessError(f"{path}, line {line}: a key that is no word")
             if name in seen:
-                raise HarnessError(f"{path}, line {line}: key {printable(name)!r} is there twice, first in line {seen[name]}")
+                raise HarnessError(
+                    f"{path}, line {line}: key {printable(name)!r} is there twice, first in line {seen[name]}"
+                )
             seen[name] = line
             yield (*place, name), line
             yield from _lines(value, (*place, name), path)

@@ -35,8 +35,8 @@ def test_numbers_as_everyone_writes_them(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected keys and values, e.g. 'methods: mcnn'; found an empty file"),
-        ("- a\n", "found a sequence"),
+        ("", "expected keys and values, e.g. 'methods: mcnn'; found nothing"),
+        ("- a\n", "found a list"),
         ("a: 1\nb: [1, 2\nc: 3\n", "line 3: not YAML"),
         ("a: 1\nb:\n  c: 2\n  c: 3\n", "line 4: key 'c' is there twice, first in line 3"),
         ("a: 1\n2: 3\n", "line 2: a key that is no word"),
