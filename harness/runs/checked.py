@@ -72,8 +72,8 @@ def strict(hint: Any, name: str = "") -> Any:
     if hint is int:
         return Annotated[StrictInt, Field(ge=0 if name in FROM_ZERO else 1)]
     if hint is float:
-        lowest = {"gt": 0} if name in ABOVE_ZERO else {"ge": 0}
-        return Annotated[StrictFloat, Field(**lowest, le=1 if name in UP_TO_ONE else None)]  # type: ignore[arg-type]
+        bounds: dict[str, Any] = {"gt" if name in ABOVE_ZERO else "ge": 0, "le": 1 if name in UP_TO_ONE else None}
+        return Annotated[StrictFloat, Field(**bounds)]
     if is_dataclass(hint):
         return model_of(hint, f"{hint.__name__}Fields")  # type: ignore[arg-type,union-attr]
     parts = tuple(part if part in (NoneType, Ellipsis) else strict(part, name) for part in get_args(hint))
