@@ -19,6 +19,7 @@ class Budget:
     Attributes:
         crops: so many crops in all (to the nearest whole epoch), whatever the recipe's epochs; not a cap.
         epochs, steps: at most so many passes and so many steps.
+        exact: the one of these that is given is no cap: so many in all, whatever the recipe's epochs.
         crop: crops of at most so many pixels a side.
         crops_per_step: at most so many crops a step.
         validations: how often in the run the validation set is looked at.
@@ -34,23 +35,35 @@ class Budget:
     validations: int = 50
     validation_images: int | None = None
     test_images: int | None = None
+    exact: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The budget as JSON values, for run identities: what budgets could not always be is there where it is used."""
+        return {key: value for key, value in asdict(self).items() if key != "exact" or value}
 
     def describe(self) -> str:
         """One sentence for a caption."""
         if self.name == "paper":
             return "budget paper: everything the recipe asks for"
+        set_by_it = self.crops or self.exact
+        most = "at most " if set_by_it else ""
+        size = f" of {most}{self.crop}×{self.crop} px" if self.crop else ""
         if self.crops:
-            size = f"at most {self.crop}×{self.crop} px"
-            return f"budget {self.name}: {self.crops:,} crops of {size}, whatever the recipe's epochs"
+            length = f"{self.crops:,} crops{size}"
+        else:
+            each = "one crop" if self.crops_per_step == 1 else f"{self.crops_per_step} crops"
+            size = f" of {most}{each}{size}" if self.crops_per_step else f"{', crops' if size else ''}{size}"
+            length = f"{self._passes()}{size}"
+        whatever = ", whatever the recipe's epochs" if set_by_it else ""
         test = f", at most {self.test_images} test images" if self.test_images else ""
-        crops = "one crop" if self.crops_per_step == 1 else f"{self.crops_per_step} crops"
-        return (
-            f"budget {self.name}: at most {self.epochs} epochs and {self.steps} steps of {crops} of "
-            f"{self.crop}×{self.crop} px{test}"
-        )
+        return f"budget {self.name}: {length}{whatever}{test}"
+
+    def _passes(self) -> str:
+        epochs = f"{self.epochs:,} epoch{'s' if self.epochs > 1 else ''}" if self.epochs else ""
+        if self.exact:
+            return epochs or f"{self.steps:,} steps"
+        caps = " and ".join(filter(None, (epochs, f"{self.steps} steps" if self.steps else "")))
+        return f"at most {caps}" if caps else "the recipe's epochs"
 
 
 BUDGETS = {
@@ -91,11 +104,29 @@ def _smaller(crop: int | tuple[int, int] | None, most: int) -> int | tuple[int, 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a run is: epochs × steps, and after which epochs it validates."""
+    """How long a run is: epochs × steps, and after which epochs it validates.
+
+    `last_steps`: steps of the last epoch where they are fewer than those of the others; else 0.
+    """
 
     epochs: int
     steps_per_epoch: int
     validate_every: int
+    last_steps: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.steps_before(self.epochs)
+
+    def steps_of(self, epoch: int) -> int:
+        """Steps of the epoch of this number, counted from 0."""
+        return self.steps_before(epoch + 1) - self.steps_before(epoch)
+
+    def steps_before(self, epoch: int) -> int:
+        """Steps of all epochs before that of this number."""
+        missing = self.steps_per_epoch - self.last_steps if self.last_steps and epoch == self.epochs else 0
+        return epoch * self.steps_per_epoch - missing
 
 
 def plan(recipe: Recipe, budget: Budget, training_images: int) -> Plan:
@@ -105,6 +136,10 @@ def plan(recipe: Recipe, budget: Budget, training_images: int) -> Plan:
         per_epoch = steps * recipe.images_per_step * recipe.crops_per_image
         epochs = max(1, round(budget.crops / per_epoch))
         return Plan(epochs, steps, max(1, round(epochs / budget.validations)))
+    if budget.exact:
+        epochs = budget.epochs or -(-budget.steps // steps)  # type: ignore[operator]
+        last = (budget.steps or 0) % steps
+        return Plan(epochs, steps, max(1, round(epochs / budget.validations)), last)
     epochs = min(recipe.epochs, budget.epochs or recipe.epochs)
     if budget.steps:
         epochs = min(epochs, max(1, budget.steps // steps))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.benchmark import Benchmark
@@ -18,7 +18,12 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks of one cell: names and flags, nothing resolved. It travels to the cell's process as JSON."""
+    """What the user asks of one cell: names and flags, nothing resolved. It travels to the cell's process as JSON.
+
+    Attributes:
+        own_recipe, own_budget: where `recipe` or `budget` is the name of one of the user's own, what is asked of it, as
+            `harness.runs.own` describes; else empty.
+    """
 
     method: str
     dataset: str
@@ -30,6 +35,8 @@ class Request:
     select: str = "validation"
     precision: str = "float32"
     pretrained: str = "default"
+    own_recipe: Mapping[str, Any] = field(default_factory=dict)
+    own_budget: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

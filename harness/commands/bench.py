@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from harness.commands.cli import data_root_option, plugin_option
 
 
 @click.command("bench")
-@click.option("--methods", required=True, help='"all", or names: mcnn,csrnet. A variant in brackets: NAME[VARIANT].')
-@click.option("--datasets", required=True, help='"all", or names: shtech_a,ucf_cc_50. See: harness data list.')
+@click.argument("file", metavar="[EXPERIMENT]", required=False, type=click.Path(path_type=Path))
+@click.option("--methods", default="", help='"all", or names: mcnn,csrnet. A variant in brackets: NAME[VARIANT].')
+@click.option("--datasets", default="", help='"all", or names: shtech_a,ucf_cc_50. See: harness data list.')
 @click.option(
     "--budget", default="quick", show_default=True, help="smoke, quick, standard or paper: how much work a run may be."
 )
@@ -45,57 +47,66 @@ from harness.commands.cli import data_root_option, plugin_option
 )
 @click.option("--executor", default="local", show_default=True, help="Where cells run: local, slurm or ray.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at once; a GPU each.")
-@click.option("--data-parallel", is_flag=True, help="Share each run among all devices (JAX).")
+@click.option("--data-parallel/--no-data-parallel", help="Share each run among all devices (JAX).")
 @click.option("--address", default="", help="For ray: the address of a cluster. Default: one on this machine.")
 @click.option("--slurm", multiple=True, metavar="KEY=VALUE", help="For slurm: a parameter of submitit; repeatable.")
 @click.option("--track", default="", help="Send losses to a tracker: tensorboard or mlflow.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
+@click.option("--example", is_flag=True, help="Print an EXPERIMENT to start from, and stop.")
 @data_root_option
 @plugin_option
-def command(**options: Any) -> None:
+def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags: Any) -> None:
     """Train METHODS on DATASETS, test once, and print and write the comparison table.
+
+    All of it can stand in a file, EXPERIMENT; flags that are given go before what the file says. What was asked is written to
+    OUT/experiment.yaml either way.
 
     Cells that were run before are not run again; a killed one continues. Exits 0 when every cell is there, 1 when some
     failed, 2 when nothing could start.
     """
     from rich.console import Console
 
+    from harness.commands.experiment import asked_for, keep
     from harness.host import trackers
     from harness.reporting.leaderboard import comparison
+    from harness.runs import experiment as written
     from harness.runs import plan as bench
     from harness.runs.executors import executor_named
     from harness.training import backend
 
+    if example:
+        click.echo(written.EXAMPLE.read_text(encoding="utf-8"), nl=False)
+        return
     console = Console(stderr=True)
-    _check_precision(options["precision"])  # what needs no data is refused before every file is read for its checksum
-    executor_named(options["executor"])
-    if options["data_parallel"]:
+    asked = asked_for(file, flags)
+    wanted, out = asked.experiment, Path(asked.experiment.out)
+    _check_precision(wanted.precision)  # what needs no data is refused before every file is read for its checksum
+    executor_named(wanted.executor)
+    if wanted.data_parallel:
         backend.check_data_parallel()
         os.environ[backend.PARALLEL] = "1"
-    if options["track"]:
-        trackers.choose(options["track"], options["out"] / "track")
-    retry = bench.parse_retry(options["retry"])
-    host = load(options["plugin_files"])
-    cells = bench.plan_cells(
-        host,
-        bench.parse_methods(host, options["methods"]),
-        bench.parse_datasets(host, options["datasets"]),
-        _seeds(options["seeds"]),
-        options["out"],
-        options["data_root"],
-        **{key: options[key] for key in ("budget", "recipe", "select", "precision", "pretrained")},
-    )
-    todo = list(bench.to_run(cells, retry))
+    if wanted.track:
+        with asked.at("track"):
+            trackers.choose(wanted.track, out / "track")
+    again = bench.parse_retry(retry)
+    with asked.at("plugins"):
+        host = load(map(Path, wanted.plugins))
+    cells = _planned(host, asked)
+    todo = list(bench.to_run(cells, again))
     console.print(f"{len(cells)} cells, {len(cells) - len(todo)} there already, {len(todo)} to run", highlight=False)
-    if options["dry_run"]:
+    if dry_run:
         for cell in todo:
             click.echo(cell.run.name)
         return
     _check_pretrained(todo)
-    _run(host, todo, options, console)
+    with asked.at("recipe"):
+        _check_optimizers(todo)
+    if kept := keep(asked):
+        console.print(kept, markup=False, highlight=False, soft_wrap=True)
+    _run(host, todo, wanted, console)
     finished = [bench.existing_record(cell.folder) for cell in cells]
     found = [record for record in finished if record is not None]
-    path = options["out"] / "comparison.md"
+    path = out / "comparison.md"
     _write(path, comparison(found, host))
     click.echo(comparison(found, host, compact=True))
     console.print(f"the whole table: {path}", markup=False, highlight=False, soft_wrap=True)
@@ -103,19 +114,54 @@ def command(**options: Any) -> None:
         click.get_current_context().exit(1)
 
 
-def _run(host: Any, todo: list[Any], options: dict[str, Any], console: Any) -> None:
+def _planned(host: Any, asked: Any) -> list[Any]:
+    """The cells of an experiment; a name in its file that is unknown is named by its line."""
+    from harness.errors import HarnessError
+    from harness.runs import plan as bench
+    from harness.runs.resolve import recipe_of
+
+    wanted, methods, datasets = asked.experiment, [], []
+    for number, text in enumerate(wanted.methods):
+        with asked.at("methods", number):
+            methods += bench.parse_methods(host, text)
+    for number, text in enumerate(wanted.datasets):
+        with asked.at("datasets", number):
+            datasets += bench.parse_datasets(host, text)
+    missing = [key for key in ("methods", "datasets") if not getattr(wanted, key)]
+    if missing:
+        where = f"{asked.sheet.path}: no {missing[0]}" if asked.sheet else f"--{missing[0]} is missing"
+        raise HarnessError(
+            f"{where}; give --methods and --datasets, or a file that does: harness bench --example prints one"
+        )
+    choices = wanted.choices()
+    with asked.at("recipe"):
+        for (name, _), benchmark in itertools.product(methods, datasets):
+            recipe_of(host.method(name), benchmark.name, choices["recipe"], choices.get("own_recipe", {}))
+    return bench.plan_cells(
+        host,
+        list(dict.fromkeys(methods)),
+        list({benchmark.reference: benchmark for benchmark in datasets}.values()),
+        list(dict.fromkeys(wanted.seeds)),
+        Path(wanted.out),
+        Path(wanted.data_root) if wanted.data_root else None,
+        **choices,
+    )
+
+
+def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
     from harness.commands.display import cell_display
     from harness.runs.executors import Settings, executor_named, job_of
 
-    executor = executor_named(options["executor"])
-    timeout = options["timeout"] * 60 if options["timeout"] else None
-    memory = int(options["memory"] * (1 << 30))
-    jobs = [job_of(host, cell, options["data_root"], options["plugin_files"], memory, timeout) for cell in todo]
+    executor = executor_named(wanted.executor)
+    timeout = wanted.timeout * 60 if wanted.timeout else None
+    memory, data_root = int(wanted.memory * (1 << 30)), Path(wanted.data_root) if wanted.data_root else None
+    files = [Path(name) for name in wanted.plugins]
+    jobs = [job_of(host, cell, data_root, files, memory, timeout) for cell in todo]
     settings = Settings(
-        jobs=options["jobs"],
-        address=options["address"],
-        slurm=_slurm(options["slurm"]),
-        folder=options["out"],
+        jobs=wanted.jobs,
+        address=wanted.address,
+        slurm=dict(wanted.slurm),
+        folder=Path(wanted.out),
         watch=lambda number, name: cell_display(name, f"[{number}/{len(jobs)}]", console),
     )
     for number, (job, record) in enumerate(executor.run(jobs, settings), 1):
@@ -126,31 +172,6 @@ def _run(host: Any, todo: list[Any], options: dict[str, Any], console: Any) -> N
         console.print(f"[{number}/{len(jobs)}] {job.name}  {what}", markup=False, highlight=False, soft_wrap=True)
         if record.status == "ok" and record.message:
             console.print(record.message, markup=False, highlight=False, soft_wrap=True)
-
-
-def _slurm(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """("slurm_partition=gpu", "cpus_per_task=8") → a dict; whole numbers as such."""
-    from harness.errors import HarnessError
-
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise HarnessError(f"--slurm {pair!r}: expected KEY=VALUE, e.g. slurm_partition=gpu")
-        found[key] = int(value) if value.isdigit() else value
-    return found
-
-
-def _seeds(text: str) -> list[int]:
-    from harness.errors import HarnessError
-
-    try:
-        seeds = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        seeds = []
-    if not seeds or any(seed < 0 for seed in seeds):
-        raise HarnessError(f"--seeds {text!r}: expected whole numbers from 0, e.g. 0,1,2")
-    return list(dict.fromkeys(seeds))
 
 
 def _check_precision(name: str) -> None:
@@ -172,6 +193,20 @@ def _check_pretrained(todo: list[Any]) -> None:
 
         for source in sorted(sources):
             vgg16.check(source)
+
+
+def _check_optimizers(todo: list[Any]) -> None:
+    """A misspelt optimiser in a recipe of one's own must not fail every cell in turn."""
+    own = [cell.run.recipe for cell in todo if {"optimizer", "options", "stages"} & cell.run.request.own_recipe.keys()]
+    if own:
+        from harness.training import backend
+
+        backend.start()
+        from harness.training import optimizers
+
+        for recipe in own:
+            for stage in recipe.stages:
+                optimizers.check(stage)
 
 
 def _write(path: Path, text: str) -> None:

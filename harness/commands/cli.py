@@ -12,6 +12,7 @@ import click
 
 _COMMANDS = {
     "bench": ("harness.commands.bench", "Train and test methods on datasets; make the comparison table."),
+    "schema": ("harness.commands.schema", "The JSON schema of experiment files, for editors."),
     "eval": ("harness.commands.evaluate", "Measure weights on a dataset."),
     "count": ("harness.commands.count", "Count the people in your own pictures."),
     "report": ("harness.commands.report", "Make the reports from the records of past runs."),

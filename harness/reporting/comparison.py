@@ -6,9 +6,9 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from harness.budgets import BUDGETS
 from harness.metrics import Metric
 from harness.reporting import extra
+from harness.reporting.asked import budget_told, in_name, recipe_told
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, TableKey
 from harness.reporting.tables import Cell, Table, mark, number, printed, scored, signed, words
@@ -41,7 +41,7 @@ def table_name(key: TableKey, kind: str) -> str:
     """ "shtech_a-common-quick" with the kind behind it; unique among the tables of one fingerprint of the data."""
     oracle = "test-oracle" if key.select == "test-oracle" else ""
     images = f"images-{key.tested + 1}" if key.tested else ""
-    return "-".join(filter(None, (key.dataset, key.recipe, key.budget, oracle, images, kind)))
+    return "-".join(filter(None, (key.dataset, in_name(key.recipe), in_name(key.budget), oracle, images, kind)))
 
 
 def section_of(key: TableKey) -> str:
@@ -136,11 +136,7 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue]) -> li
 def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:
     first, key = comparison.records[0], comparison.key
     finished = [record for record in comparison.records if record.status == "ok"]
-    budget = BUDGETS.get(key.budget)
-    lines = [
-        budget.describe() if budget else f"budget {key.budget}",
-        _recipe(finished or list(comparison.records)),
-    ]
+    lines = [budget_told(first), recipe_told(finished or list(comparison.records))]
     if key.select == "test-oracle":
         lines.append(
             "the checkpoint was chosen by its error on the test set, as many papers did: these numbers are too good, and are "
@@ -190,18 +186,6 @@ def _superseded(hidden: Iterable[Record]) -> str:
     runs = Counter((name_of(record), record.plugin.version) for record in hidden)
     what = ", ".join(f"{name} {version} ({n} run{'s' if n > 1 else ''})" for (name, version), n in sorted(runs.items()))
     return f"left out, of superseded versions: {what}; `harness report --all-versions` shows them"
-
-
-def _recipe(records: list[Record]) -> str:
-    """The schedule in words, from the identity of the runs; methods' own recipes differ and are in their records."""
-    recipe = records[0].identity["recipe"]
-    if recipe["name"] != "common":
-        return "recipe paper: each method as its paper trained it, within the budget"
-    stage = recipe["stages"][0]
-    return (
-        f"recipe common: the same for all – {stage['optimizer']}, learning rate {stage['learning_rate']:g} ({stage['decay']}), "
-        f"random crops, flips, density maps of fixed sigma {recipe['sigma']['pixels']:g} px"
-    )
 
 
 def _data(finished: list[Record]) -> list[str]:

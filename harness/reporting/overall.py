@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from harness.reporting.asked import in_name
 from harness.reporting.comparison import LEFT, row_title
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, scored, words
@@ -71,7 +72,7 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     if select == "test-oracle":
         title += ", CHECKPOINT CHOSEN ON THE TEST SET"
     return Table(
-        "-".join(["all", recipe, budget, *(["test-oracle"] if select == "test-oracle" else [])]),
+        "-".join(["all", in_name(recipe), in_name(budget), *(["test-oracle"] if select == "test-oracle" else [])]),
         title,
         ("method", "mean rank", *BENCHMARKS.values()),
         tuple((words(title), standing, *cells) for title, standing, cells, _ in lines),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness import metrics
+from harness.reporting.asked import budget_label, recipe_label
 from harness.reporting.strata import Stratum, by_test_images, strata
 from harness.reporting.tables import Score
 from harness.reporting.versions import Line, line_of, superseded, told_apart
@@ -21,6 +22,7 @@ DIFFERENCE = metrics.ImageMean(lambda first, second: second - first)
 class TableKey:
     """Records are compared only within one of these: nothing else may differ silently.
 
+    `recipe` and `budget` are their names, with the content where they are of one's own (`harness.runs.own.label`).
     `tested` is 0, and above where records of the same files were tested on other images of them (a test set cut elsewhere).
     """
 
@@ -79,7 +81,8 @@ def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[C
     """
     groups: dict[TableKey, list[Record]] = defaultdict(list)
     for record in records:
-        key = TableKey(record.dataset, record.recipe, record.budget, record.select, str(record.identity.get("data")))
+        data = str(record.identity.get("data"))
+        key = TableKey(record.dataset, recipe_label(record), budget_label(record), record.select, data)
         groups[key].append(record)
     return [
         _comparison(replace(key, tested=number), part, all_versions)

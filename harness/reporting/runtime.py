@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+from harness.reporting.asked import budget_label
 from harness.reporting.comparison import LEFT
 from harness.reporting.tables import Cell, Table, mark, number, words
 from harness.runs.records import Record
@@ -97,7 +98,7 @@ def _training_minutes(records: Sequence[Record], device: str) -> dict[tuple[str,
     found: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         if record.training and record.environment.get("device") == device:
-            found[record.method, record.variant][record.budget].append(record.training.seconds / 60)
+            found[record.method, record.variant][budget_label(record)].append(record.training.seconds / 60)
     cells = {}
     for key, by_budget in found.items():
         budget = min(by_budget, key=lambda name: BUDGETS.index(name) if name in BUDGETS else len(BUDGETS))

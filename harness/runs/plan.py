@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.benchmark import Benchmark
 from harness.data.fingerprints import fingerprint
@@ -71,7 +72,7 @@ def plan_cells(
     seeds: Iterable[int],
     out: Path,
     data_root: Path | None,
-    **choices: str,
+    **choices: Any,
 ) -> list[Cell]:
     """Every cell of the matrix, dataset by dataset; `choices` are the remaining fields of `Request`.
 

@@ -12,26 +12,26 @@ from harness.data.fingerprints import label_fingerprint
 from harness.data.regions import seen_inside
 from harness.errors import HarnessError, unknown_name
 from harness.host.plugins import Host
-from harness.method import COMMON, Method, ModelOptions
+from harness.method import COMMON, Method, ModelOptions, Recipe
 from harness.run import SCHEMA_VERSION, SELECTIONS, Request, Run
+from harness.runs import own
 
 
 def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sample, ...] = ()) -> Run:
     """The run that `request` asks for on `samples`, data of `fingerprint`.
 
     Raises:
-        HarnessError: unknown names, or a file that the method needs beside the images is not there.
+        HarnessError: unknown names, a recipe or budget of one's own that contradicts itself, or a file that the method needs
+            beside the images is not there.
     """
     method = host.method(request.method)
     benchmark = seen_inside(host.benchmark(request.dataset), method.outside)
     if request.variant and request.variant not in method.variants:
         raise unknown_name(f"variant of {method.name}", request.variant, method.variants)
-    budget = budget_named(request.budget)
-    if request.recipe not in ("common", "paper"):
-        raise unknown_name("recipe", request.recipe, ("common", "paper"))
+    budget = own.budget(request.budget, request.own_budget) if request.own_budget else budget_named(request.budget)
     if request.select not in SELECTIONS:
         raise unknown_name("selection", request.select, SELECTIONS)
-    recipe = capped(COMMON if request.recipe == "common" else method.recipe_for(benchmark.name), budget)
+    recipe = capped(recipe_of(method, benchmark.name, request.recipe, request.own_recipe), budget)
     pretrained, pretrained_identity = _pretrained(method, request)
     variant = dict(method.variants[request.variant].options) if request.variant else {}
     options = ModelOptions(variant=variant, pretrained=pretrained, density_scale=recipe.density_scale)
@@ -53,6 +53,9 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
         "precision": request.precision,
         "pretrained": pretrained_identity,
     }
+    asked = {"recipe": request.own_recipe, "budget": request.own_budget}
+    if any(asked.values()):
+        identity["asked"] = {key: value for key, value in asked.items() if value}
     trained = tuple(sample for sample in samples if sample.split != "test")
     maps = {name: label_fingerprint(label, benchmark, trained) for name, label in method.maps(options).items()}
     if maps:
@@ -61,13 +64,28 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
     return Run(request, method, benchmark, recipe, budget, options, json.loads(json.dumps(identity)))
 
 
+def recipe_of(method: Method, benchmark: str, name: str, asked: own.Asked) -> Recipe:
+    """The recipe `name` of `method` on the benchmark, before its budget; what is `asked` where it is the user's own.
+
+    Raises:
+        HarnessError: an unknown name, or what is asked does not go with the method's.
+    """
+    built_in = own.base_of(asked) if asked else name
+    if built_in not in own.RECIPES:
+        raise unknown_name("recipe", built_in, own.RECIPES)
+    base = COMMON if built_in == "common" else method.recipe_for(benchmark)
+    what = "common" if built_in == "common" else f"paper of {method.name}"
+    return own.recipe(base, name, asked, what) if asked else base
+
+
 def _pretrained(method: Method, request: Request) -> tuple[str, str]:
     """(what to load, what the identity says). "default" is ImageNet, or nothing on the smoke budget."""
     choice = request.pretrained
     if method.pretrained is None:
         return "none", "none"
     if choice == "default":
-        choice = "none" if request.budget == "smoke" else "imagenet"
+        smoke = "smoke" in (request.budget, request.own_budget.get("from"))
+        choice = "none" if smoke else "imagenet"
     if choice in ("none", "imagenet"):
         return choice, choice
     path = Path(choice)

@@ -171,13 +171,14 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
     )
     waiting, started, rate = Waiting(), time.perf_counter(), stage.learning_rate
     totals: dict[str, float] = {}
-    steps, begin = session.plan.steps_per_epoch, session.ends[number - 1] if number else 0
-    stage_steps = (session.ends[number] - begin) * steps
+    length, begin = session.plan, session.ends[number - 1] if number else 0
+    steps, before = length.steps_of(progress.epoch), length.steps_before(progress.epoch)
+    stage_steps = length.steps_before(session.ends[number]) - length.steps_before(begin)
     if listeners:
         listeners.on_epoch_begin(progress.epoch)
     for position, crops in enumerate(session.job.data.crops.epoch(progress.epoch, steps, waiting)):
         epoch = progress.epoch - begin
-        rate = learning_rate(stage, epoch * steps + position, stage_steps, epoch)
+        rate = learning_rate(stage, before - length.steps_before(begin) + position, stage_steps, epoch)
         trainer.optimizer.learning_rate = rate
         if listeners:
             listeners.on_train_batch_begin(position)
@@ -192,8 +193,7 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
             totals[name] = totals.get(name, 0.0) + value
         if listeners:
             listeners.on_train_batch_end(position, measured)
-        done = progress.epoch * steps + position + 1
-        session.job.report("step", step=done, total=session.plan.epochs * steps, loss=loss)
+        session.job.report("step", step=before + position + 1, total=length.steps, loss=loss)
     seconds = time.perf_counter() - started
     progress.epoch += 1
     progress.step += steps

@@ -254,6 +254,20 @@ def test_early_stopping(tmp_path: Path) -> None:
     assert trained.progress.epoch == 2  # the second validation is no better than the first
 
 
+def test_a_budget_of_steps_is_kept_to_the_step_and_resumed(tmp_path: Path) -> None:
+    """20 steps of 14 in a pass: the last epoch has 6, and the rates of both stages fall over the steps that there are."""
+    stages = (Stage("a", share=0.5, decay="cosine", learning_rate=1.0), Stage("b", share=0.5, decay="cosine"))
+    run = make_run()
+    run = replace(run, budget=replace(run.budget, epochs=None, steps=20, exact=True))
+    run = replace(run, recipe=replace(run.recipe, epochs=1, stages=stages))
+    assert train(run, tmp_path, stop_after=1) is None
+    trained = train(run, tmp_path)
+    assert trained.progress.step == trained.plan.steps == 20 and trained.progress.epoch == 2
+    rates = [line["learning_rate"] for line in trained.progress.history]
+    expected = [1.0 * 0.5 * (1 + np.cos(np.pi * 13 / 14)), 1e-4 * 0.5 * (1 + np.cos(np.pi * 5 / 6))]
+    assert rates == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("stage", "step", "epoch", "expected"),
     [

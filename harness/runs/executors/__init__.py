@@ -13,7 +13,7 @@ from harness.host.plugins import Host
 from harness.runs.plan import Cell, record_of
 from harness.runs.records import Record
 
-_MODULES = {
+EXECUTORS = {
     "local": "harness.runs.executors.local",
     "slurm": "harness.runs.executors.slurm",
     "ray": "harness.runs.executors.ray_cluster",
@@ -74,9 +74,9 @@ class Executor(Protocol):
 
 def executor_named(name: str) -> Executor:
     """The executor called `name`; raises `HarnessError` with the nearest known name."""
-    if name not in _MODULES:
-        raise unknown_name("executor", name, _MODULES)
-    return importlib.import_module(_MODULES[name])
+    if name not in EXECUTORS:
+        raise unknown_name("executor", name, EXECUTORS)
+    return importlib.import_module(EXECUTORS[name])
 
 
 def job_of(

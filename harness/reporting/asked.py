@@ -1,0 +1,64 @@
+"""The recipe and the budget that records were made under: what titles call them, and what captions say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.budgets import BUDGETS
+from harness.runs import own
+from harness.runs.records import Record
+
+
+def recipe_label(record: Record) -> str:
+    """Its recipe's name, with the content where it is one's own: records of one label had one recipe asked of them."""
+    return own.label(record.recipe, asked_of(record, "recipe"))
+
+
+def budget_label(record: Record) -> str:
+    """The same of its budget."""
+    return own.label(record.budget, asked_of(record, "budget"))
+
+
+def asked_of(record: Record, kind: str) -> Mapping[str, Any]:
+    """What its own "recipe" or "budget" is asked to be; empty where that is a built-in one."""
+    return record.identity.get("asked", {}).get(kind, {})
+
+
+def in_name(label: str) -> str:
+    """What a recipe or budget is called in the names of tables and files: "mine (common+epochs=9)" → "mine-common+epochs=9"."""
+    return label.replace(" (", "-").removesuffix(")")
+
+
+def budget_told(record: Record) -> str:
+    """The budget in words."""
+    asked = asked_of(record, "budget")
+    if asked:
+        return f"{own.budget(record.budget, asked).describe()} ({own.told(asked)})"
+    return BUDGETS[record.budget].describe() if record.budget in BUDGETS else f"budget {record.budget}"
+
+
+def recipe_told(records: Sequence[Record]) -> str:
+    """The schedule in words, from the identity of the runs; methods' own recipes differ and are in their records."""
+    recipe, asked = records[0].identity["recipe"], asked_of(records[0], "recipe")
+    own_one = f"recipe {records[0].recipe}: {own.told(asked)}{_capped(recipe, asked)} – " if asked else ""
+    if (own.base_of(asked) if asked else recipe["name"]) != "common":
+        return f"{own_one or 'recipe paper: '}each method as its paper trained it, within the budget"
+    stages = "; then ".join(
+        f"{stage['optimizer']}, learning rate {stage['learning_rate']:g} ({stage['decay']})"
+        for stage in recipe["stages"]
+    )
+    return f"{own_one or 'recipe common: '}the same for all – {stages}, random crops, flips, density maps of {_kernels(recipe)}"
+
+
+def _kernels(recipe: Mapping[str, Any]) -> str:
+    sigma = recipe["sigma"]
+    if sigma.get("neighbours"):
+        return f"sigma {sigma['beta']:g} × the distance to {sigma['neighbours']} neighbours"
+    return f"fixed sigma {sigma['pixels']:g} px"
+
+
+def _capped(recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """What of the fields asked for the budget made smaller; the recipe of an identity is that after its budget."""
+    cut = [key for key in ("crop", "images_per_step", "crops_per_image") if key in asked and recipe[key] != asked[key]]
+    return f" (by the budget: {', '.join(f'{key} {recipe[key]}'.replace('_', ' ') for key in cut)})" if cut else ""
