@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def command(**options: Any) -> None:
         **{key: options[key] for key in ("budget", "recipe", "select", "precision", "pretrained")},
     )
     todo = list(bench.to_run(cells, retry))
+    for line in _splits(cells):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(cells)} cells, {len(cells) - len(todo)} there already, {len(todo)} to run", highlight=False)
     if options["dry_run"]:
         for cell in todo:
@@ -101,6 +104,23 @@ def command(**options: Any) -> None:
     console.print(f"the whole table: {path}", markup=False, highlight=False, soft_wrap=True)
     if any(record.status != "ok" for record in found):
         click.get_current_context().exit(1)
+
+
+def _splits(cells: list[Any]) -> Iterator[str]:
+    """How many images each dataset trains on, chooses by and is tested on, and where that is little."""
+    from harness.data.splits import said
+
+    for name, cell in {cell.run.benchmark.name: cell for cell in reversed(cells)}.items():
+        budget, sizes = cell.run.budget, cell.split.sizes
+        val, test = (
+            min(sizes["val"], budget.validation_images or sizes["val"]),
+            min(sizes["test"], budget.test_images or sizes["test"]),
+        )
+        capped = (val, test) != (sizes["val"], sizes["test"])
+        measured = f" (budget {budget.name} measures {val:,} and {test:,} of these two)" if capped else ""
+        yield f"{name}: {said(sizes, cell.run.benchmark.folds)}{measured}"
+        if cell.split.warning():
+            yield f"{name}: {cell.split.warning()}"
 
 
 def _run(host: Any, todo: list[Any], options: dict[str, Any], console: Any) -> None:
