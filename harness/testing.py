@@ -103,7 +103,7 @@ def _verdict(name: str, check: Callable[[Method], str], method: Method) -> Verdi
     except (AssertionError, HarnessError) as error:
         return Verdict(name, False, str(error) or "failed")
     except Exception as error:
-        return Verdict(name, False, f"{type(error).__name__}: {error}")
+        return Verdict(name, False, one_line(error))
 
 
 def _options(method: Method) -> ModelOptions:
@@ -173,8 +173,10 @@ def _image(method: Method, height: int, width: int, batch: int = 1) -> np.ndarra
 
 
 def _any_size(method: Method, network: Any) -> str:
+    from harness.training.any_size import check_any_size
     from harness.training.prediction import density_of
 
+    check_any_size(method, network, _options(method), method.recipe)
     network = inference_network(network)
     for height, width in ((_side(method), _side(method, 96)), (37, 53), (1, 1)):
         image = _image(method, height, width)[0].astype(np.uint8)
@@ -290,8 +292,14 @@ def _main(name: str, *files: str) -> None:
 
     backend.start()
     backend.prepare(0)
+    from harness.training.any_size import check_any_size
+
     try:
-        print(json.dumps(_train(load_host(map(Path, files)).method(name))[0]))
+        method = load_host(map(Path, files)).method(name)
+        check_any_size(method, _builds(method), _options(method), method.recipe)
+        print(json.dumps(_train(method)[0]))
+    except HarnessError as error:
+        raise SystemExit(str(error)) from None
     except Exception as error:  # JAX ends its tracebacks with a note on itself: the one line that counts is said here
         raise SystemExit(one_line(error)) from None
 

@@ -7,9 +7,11 @@ two will do here (the conformance tests train all).
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
+import pydoc
 import re
 import subprocess
 import sys
@@ -77,6 +79,47 @@ def test_readme_says_how_large_each_method_is() -> None:
     said = dict(re.findall(r"^\| `(\w+)` \| .* \| ([\d,]+) \|$", text, re.MULTILINE))
     records = [json.loads(path.read_text()) for path in (ROOT / "reports" / "records" / "runtime").glob("*.json")]
     assert said == {record["method"]: f"{record['inference_parameters']:,}" for record in records}
+
+
+NAMED = re.compile(r"\bharness(?:\.[A-Za-z_]\w*)+")
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if NAMED.search(page.read_text("utf-8"))], ids=lambda p: p.name
+)
+def test_every_name_of_the_harness_in_the_docs_is_there(page: Path) -> None:
+    assert [name for name in NAMED.findall(page.read_text("utf-8")) if not _there(name)] == []
+
+
+def test_a_name_that_is_not_there_is_found_out() -> None:
+    assert _there("harness.nn.targets.head_blocks") and _there("harness.Method.recipes") and _there("harness.testing")
+    assert (
+        not _there("harness.targets.pyramid")
+        and not _there("harness.Method.recipe_of")
+        and not _there("harness.nowhere")
+    )
+
+
+def test_every_file_of_the_harness_in_the_docs_is_there() -> None:
+    named = [name for page in PAGES for name in re.findall(r"\b(harness/[\w/]+(?:\.py|/))", page.read_text("utf-8"))]
+    assert len(named) > 10 and [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
+
+
+def _there(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one (a field of a dataclass too)."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+        return True
+    except ModuleNotFoundError:
+        pass
+    if not attribute or not module:
+        return False
+    try:
+        owner = pydoc.locate(module)
+    except pydoc.ErrorDuringImport:
+        return False
+    return hasattr(owner, attribute) or attribute in getattr(owner, "__dataclass_fields__", {})
 
 
 def test_every_command_is_in_readme_or_docs() -> None:

@@ -19,6 +19,7 @@ import harness
 ROOMS = ("files", "nn", "data", "host", "training", "runs", "reporting", "commands")
 PUBLIC = re.compile(r"harness(\.(nn(\.\w+)?|testing|data\.depth))?$")
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+PAGES = ("docs/tutorial.md", "docs/tutorial_unet.md", "docs/extending.md")
 BLOCK = re.compile(r"^ *(?:from|import) (harness[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE)
 
 
@@ -70,9 +71,7 @@ def test_plugins_use_public_paths(path: Path) -> None:
 def test_the_template_and_the_docs_use_public_paths() -> None:
     """What the tutorial, README and the template of `plugins new` import; records are for scripts, not for plugins."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "harness" / "host" / "templates").rglob("*.jinja")]
-    texts += [
-        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md", "docs/extending.md")
-    ]
+    texts += [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", *PAGES)]
     found = set().union(*map(_imported, texts))
     assert {"harness", "harness.nn.losses"} <= found
     assert not [name for name in found - {"harness.runs.records"} if not PUBLIC.match(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
         host = load(map(Path, wanted.plugins))
     cells = _planned(host, asked)
     todo = list(bench.to_run(cells, again))
+    for line in _splits(cells):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(cells)} cells, {len(cells) - len(todo)} there already, {len(todo)} to run", highlight=False)
     if dry_run:
         for cell in todo:
@@ -146,6 +149,23 @@ def _planned(host: Any, asked: Any) -> list[Any]:
         Path(wanted.data_root) if wanted.data_root else None,
         **choices,
     )
+
+
+def _splits(cells: list[Any]) -> Iterator[str]:
+    """How many images each dataset trains on, chooses by and is tested on, and where that is little."""
+    from harness.data.splits import said
+
+    for name, cell in {cell.run.benchmark.name: cell for cell in reversed(cells)}.items():
+        budget, sizes = cell.run.budget, cell.split.sizes
+        val, test = (
+            min(sizes["val"], budget.validation_images or sizes["val"]),
+            min(sizes["test"], budget.test_images or sizes["test"]),
+        )
+        capped = (val, test) != (sizes["val"], sizes["test"])
+        measured = f" (budget {budget.name} measures {val:,} and {test:,} of these two)" if capped else ""
+        yield f"{name}: {said(sizes, cell.run.benchmark.folds)}{measured}"
+        if cell.split.warning():
+            yield f"{name}: {cell.split.warning()}"
 
 
 def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:

@@ -53,7 +53,7 @@ def command(
         density = _density(network, method, read_image(path, method.channels))
         entry: dict[str, Any] = {"image": str(path), "count": float(density.sum(dtype="float64"))}
         if overlay is not None:
-            from harness.reporting.overlay import write_overlay
+            from harness.runs.overlay import write_overlay
 
             target = overlay / f"{path.stem}_{method.name}.png"
             write_overlay(target, read_image(path, 3), density, method.stride, entry["count"])

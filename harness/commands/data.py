@@ -68,7 +68,7 @@ def check_command(name: str, as_json: bool, data_root: Path | None, plugin_files
     if as_json:
         click.echo(json.dumps(found.as_json()))
     else:
-        _print(found)
+        _print(found, benchmark.folds)
     if found.wrong:
         click.get_current_context().exit(1)
 
@@ -136,13 +136,17 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _print(found: Any) -> None:
+def _print(found: Any, folds: int) -> None:
     from tabulate import tabulate
+
+    from harness.data.splits import said
 
     click.echo(f"{found.title}\n")
     rows = [(what, *(_number(value) for value in values)) for what, *values in found.rows]
     aligned = ("left", "right", "right")
     click.echo(tabulate(rows, headers=["", "found", "published"], colalign=aligned, disable_numparse=True))
+    if found.split:
+        click.echo(f"\nsplit: {said(found.split, folds)}")
     if found.source:
         click.echo(f"\npublished: {found.source}")
     for heading, lines in (

@@ -83,20 +83,34 @@ def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]
 
 @command.command("check")
 @click.argument("method_name", metavar="METHOD")
+@click.option("--backends", default="", help="Where it must do a step: tensorflow,jax,torch. Default: those installed.")
 @plugin_option
-def check_command(method_name: str, plugin_files: tuple[Path, ...]) -> None:
+def check_command(method_name: str, backends: str, plugin_files: tuple[Path, ...]) -> None:
     """Try whether METHOD does all that the harness needs of one: sizes, gradients, saving, backends. Exits 1 if not."""
+    chosen = _backends(backends)
     host = load(plugin_files)
     host.method(method_name)  # an unknown name is refused before anything heavy starts
     from harness.testing import verdicts
 
     failed = 0
-    for verdict in verdicts(method_name, plugin_files):
+    for verdict in verdicts(method_name, plugin_files, chosen):
         failed += not verdict.ok
         click.echo(f"{'ok  ' if verdict.ok else 'FAIL'}  {verdict.check:<22} {verdict.message}")
     click.echo(f"{method_name}: " + (f"{failed} checks failed" if failed else "all checks passed"))
     if failed:
         click.get_current_context().exit(1)
+
+
+def _backends(text: str) -> list[str] | None:
+    """ "jax,torch" → names, in that order; None for "", which leaves the choice open."""
+    from harness.errors import unknown_name
+    from harness.training.backend import BACKENDS
+
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    for name in names:
+        if name not in BACKENDS:
+            raise unknown_name("backend", name, BACKENDS)
+    return names or None
 
 
 @command.command("new")

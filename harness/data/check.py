@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.benchmark import Benchmark, Sample, Statistics
 from harness.data.regions import points_inside
+from harness.data.splits import require_images, split
 from harness.errors import DataError
 from harness.files.annotations import inside
 from harness.files.images import exif_orientation
@@ -21,7 +22,10 @@ Row = tuple[str, Any, Any]
 
 @dataclass(frozen=True)
 class Check:
-    """What was found. `rows` are (what, found, published or None); `wrong` stops use, `differs` and `noted` do not."""
+    """What was found. `rows` are (what, found, published or None); `wrong` stops use, `differs` and `noted` do not.
+
+    `split`: how many images train, validate and test (in the first fold, where there are folds); empty where none were found.
+    """
 
     name: str
     title: str
@@ -30,6 +34,7 @@ class Check:
     wrong: list[str]
     differs: list[str]
     noted: list[str]
+    split: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The check as one JSON object."""
@@ -51,6 +56,12 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
         samples = benchmark.index(folder)
     except DataError as error:
         return Check(benchmark.name, benchmark.title, "", [], [str(error)], [], [])
+    parts = split(benchmark, samples)
+    try:
+        require_images(parts, folder)
+    except DataError as error:
+        wrong[str(error)] = None
+    few = len(wrong)  # of what is wrong, no file
     for sample in samples:
         try:
             image = benchmark.read_image(sample, 3)
@@ -83,11 +94,14 @@ def check(benchmark: Benchmark, folder: Path) -> Check:
     rows.append(("points outside the frame", len(outside), None))
     if benchmark.read_roi:
         rows.append(("points outside the region", uncounted, None))
-    rows.append(("unreadable files", len(wrong), None))
+    rows.append(("unreadable files", len(wrong) - few, None))
     readable = tuple(sample for sample in samples if sample.name in points_of)
     differs = _differences(benchmark, rows, readable, points_of, sides)
     noted = [*_some(outside), *_some(repeated), *_some(empty), *_some(rotated)]
-    return Check(benchmark.name, benchmark.title, benchmark.statistics.source, rows, list(wrong), differs, noted)
+    if parts.warning() and not few:
+        noted.append(parts.warning())
+    source = benchmark.statistics.source
+    return Check(benchmark.name, benchmark.title, source, rows, list(wrong), differs, noted, parts.sizes)
 
 
 def _inside_region(region: np.ndarray, points: np.ndarray, shape: tuple[int, int], sample: Sample) -> int:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 WIDTH, HEIGHT = 520, 320
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 44
+MOST_DECADES = 6
+MOST_DOTS = 60  # of one line; more would hide it, and make the page heavy
 COLOURS = 10  # the page defines classes c0 … c9
 
 
@@ -21,16 +23,30 @@ class Series:
     points: tuple[tuple[float, float], ...]
 
 
-def lines(series: Sequence[Series], x_label: str, y_label: str) -> str:
-    """Learning curves: both axes from zero."""
-    x, y = _linear(_values(series, 0)), _linear(_values(series, 1), upright=True)
+def lines(series: Sequence[Series], x_label: str, y_label: str, logarithmic: bool = False) -> str:
+    """Learning curves. Both axes begin at zero, or the upright one is logarithmic over the range of the values.
+
+    Returns:
+        SVG; "" where the axis is logarithmic and no value above zero. Others are left out of it.
+    """
+    if logarithmic:
+        series = [Series(one.label, tuple(point for point in one.points if point[1] > 0)) for one in series]
+        if not any(one.points for one in series):
+            return ""
+    x = _linear(_values(series, 0))
+    y = _decades(_values(series, 1)) if logarithmic else _linear(_values(series, 1), upright=True)
     body = []
     for number, one in enumerate(series):
         path = " ".join(f"{x.place(a):.1f},{y.place(b):.1f}" for a, b in one.points)
         body.append(
             f'<polyline class="line c{number % COLOURS}" points="{path}"><title>{_text(one.label)}</title></polyline>'
         )
-        body += [_dot(x.place(a), y.place(b), number, f"{one.label}: {b:.1f} at {a:g}", 2.5) for a, b in one.points]
+        shown = "{:.3g}" if logarithmic else "{:.1f}"
+        body += [
+            _dot(x.place(a), y.place(b), number, f"{one.label}: {shown.format(b)} at {a:g}", 2.5)
+            for a, b in one.points
+            if not logarithmic or len(one.points) <= MOST_DOTS
+        ]
     return _chart(x, y, x_label, y_label, body)
 
 
@@ -112,6 +128,23 @@ def _logarithmic(top: float, upright: bool = False) -> _Axis:
     length = math.log10(top * 1.1)
     ticks = tuple(10.0**power for power in range(int(length) + 1))
     return _Axis(lambda value: begin + (end - begin) * math.log10(max(value, 1.0)) / length, ticks)
+
+
+def _decades(values: Sequence[float]) -> _Axis:
+    """The upright logarithmic axis of values above zero: from the tick below them to the tick above, at most eight ticks."""
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    if high - low > MOST_DECADES:
+        step = -(-(high - low) // MOST_DECADES)
+        marks = [10.0**power for power in range(low, high + step, step)]
+    else:
+        factors = (1, 2, 5) if high - low <= 2 else (1,)
+        marks = [float(f"{factor}e{power}") for power in range(low, high + 1) for factor in factors]
+    below = max((mark for mark in marks if mark <= min(values)), default=marks[0])
+    above = min((mark for mark in marks if mark >= max(values) and mark > below), default=marks[-1])
+    first, last = math.log10(below), math.log10(above)
+    begin, end = _ends(upright=True)
+    ticks = tuple(mark for mark in marks if below <= mark <= above)
+    return _Axis(lambda value: begin + (end - begin) * (math.log10(value) - first) / (last - first), ticks)
 
 
 def _dot(x: float, y: float, number: int, title: str, radius: float) -> str:

@@ -58,6 +58,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """The curves of one method's loss, term by term; the names in the order of the colours."""
+
+    title: str
+    names: tuple[str, ...]
+    curves: str
+
+
+@dataclass(frozen=True)
 class Section:
     """One comparison's part of the page."""
 
@@ -68,6 +77,7 @@ class Section:
     curves: str
     scatter: str
     levels: str
+    terms: tuple[Terms, ...]
     pictures: tuple[Picture, ...]
 
 
@@ -121,6 +131,7 @@ def _section(comparison: Comparison, tables: Sequence[Table], folders: Sequence[
         curves=_curves(rows),
         scatter=_scatter(rows),
         levels=_levels(rows),
+        terms=tuple(filter(None, map(_terms, rows))),
         pictures=tuple(_pictures(rows, folders)),
     )
 
@@ -132,6 +143,23 @@ def _curves(rows: Sequence[Row]) -> str:
         points = tuple((float(epoch.epoch), epoch.val_mae) for epoch in history if epoch.val_mae is not None)
         series.append(Series(row.title, points))
     return figures.lines(series, "epoch", "validation MAE") if any(one.points for one in series) else ""
+
+
+def _terms(row: Row) -> Terms | None:
+    """Of the first run of a method whose loss has several terms."""
+    history = row.records[0].training.history  # type: ignore[union-attr]
+    names = list(dict.fromkeys(name for epoch in history for name in epoch.terms))[: figures.COLOURS]
+    if len(names) < 2:
+        return None
+    series = [
+        Series(
+            name.removesuffix("_loss"),
+            tuple((float(epoch.epoch), epoch.terms[name]) for epoch in history if name in epoch.terms),
+        )
+        for name in names
+    ]
+    curves = figures.lines(series, "epoch", "term of the loss", logarithmic=True)
+    return Terms(row.title, tuple(one.label for one in series), curves) if curves else None
 
 
 def _images(row: Row) -> list[ImageCount]:

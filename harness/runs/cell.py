@@ -113,7 +113,7 @@ def _outcome_of(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellReq
     except Exception as error:
         import traceback
 
-        from harness.training.soundness import place_of
+        from harness.training.complaints import place_of
 
         traceback.print_exc()
         status = "oom" if backend.out_of_memory(error) else "failed"

@@ -1,4 +1,4 @@
-"""A few test images of a run as small pictures, for reports: the picture, its true density, the predicted one.
+"""A few test images of a run as small pictures, for reports: the picture, and over it its true density and the predicted one.
 
 They lie in `examples/` of the run's folder; `examples.json` names them.
 """
@@ -68,6 +68,7 @@ def write(
     import cv2
 
     from harness.files.images import encoded
+    from harness.runs.overlay import drawn, per_pixel, top_of
 
     method, target, found = run.method, folder / FOLDER, []
     target.mkdir(parents=True, exist_ok=True)
@@ -75,24 +76,23 @@ def write(
         name, image = sample.name, run.benchmark.read_image(sample, 3)
         height, width = image.shape[:2]
         size = _fitted(width, height)
-        enlarged = cv2.resize(
-            predicted,
-            (predicted.shape[1] * method.stride, predicted.shape[0] * method.stride),
-            interpolation=cv2.INTER_NEAREST,
-        )[:height, :width]
-        pixels = width * height / (size[0] * size[1]) / method.stride**2  # averaged cells → heads a small pixel
+        pixels = per_pixel(predicted, method.stride, height, width)
         shrunk = [
             _true_density(points[name] * [size[0] / width, size[1] / height], size, SIGMA * size[0] / width),
-            cv2.resize(enlarged, size, interpolation=cv2.INTER_AREA) * pixels,
+            cv2.resize(pixels, size, interpolation=cv2.INTER_AREA),
         ]
-        top = float(np.percentile(shrunk[0], 99.5)) or float(shrunk[0].max()) or 1e-9
+        shrunk[0] = shrunk[0] * (size[0] * size[1] / (width * height))  # heads a small pixel → heads a pixel
+        top, true, count = top_of(shrunk[0]), len(points[name]), float(predicted.sum(dtype=np.float64))
         picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        names = f"{number}-picture.jpg", f"{number}-true.png", f"{number}-predicted.png"
-        (target / names[0]).write_bytes(encoded(picture, ".jpg", JPEG_QUALITY))
-        for file, density in zip(names[1:], shrunk, strict=True):
-            heat = cv2.applyColorMap((255 * np.clip(density / top, 0, 1)).astype(np.uint8), cv2.COLORMAP_TURBO)
-            (target / file).write_bytes(encoded(heat[:, :, ::-1], ".png"))
-        found.append(Example(name, float(len(points[name])), float(predicted.sum(dtype=np.float64)), *names))
+        names = f"{number}-picture.jpg", f"{number}-true.jpg", f"{number}-predicted.jpg"
+        pictures = (
+            picture,
+            drawn(picture, shrunk[0], top, f"true count {true}"),
+            drawn(picture, shrunk[1], top, f"true count {true}  predicted {count:.1f}"),
+        )
+        for file, each in zip(names, pictures, strict=True):
+            (target / file).write_bytes(encoded(each, ".jpg", JPEG_QUALITY))
+        found.append(Example(name, float(true), count, *names))
     with replacing(target / INDEX) as temporary:
         temporary.write_text(json.dumps([asdict(example) for example in found], indent=1), encoding="utf-8")
     return found

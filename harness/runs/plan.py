@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.benchmark import Benchmark
 from harness.data.fingerprints import fingerprint
+from harness.data.splits import Split, require_images, split
 from harness.errors import HarnessError, unknown_name
 from harness.host.plugins import Host
 from harness.run import Request, Run
@@ -20,11 +21,12 @@ from harness.runs.resolve import resolve
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the matrix, its folder, and its record if it was run before."""
+    """One run of the matrix, its folder, its record if it was run before, and its images."""
 
     run: Run
     folder: Path
     record: Record | None
+    split: Split
 
 
 def parse_methods(host: Host, text: str) -> list[tuple[str, str]]:
@@ -77,19 +79,23 @@ def plan_cells(
     """Every cell of the matrix, dataset by dataset; `choices` are the remaining fields of `Request`.
 
     Raises:
-        HarnessError: data missing or unusable, unknown names, a pretrained file that is not there. Nothing has run yet.
+        HarnessError: data missing, too few or unusable, unknown names, a pretrained file that is not there. Nothing has run
+            yet.
     """
     benchmarks = list(benchmarks)
     located = [(benchmark, benchmark.require(data_root)) for benchmark in benchmarks]
     cells = []
     for benchmark, folder in located:
         samples = benchmark.index(folder)
-        mark = fingerprint(benchmark, samples)
         folds = range(max(1, benchmark.folds))
+        parts = [split(benchmark, samples, fold) for fold in folds]
+        for part in parts:
+            require_images(part, folder)
+        mark = fingerprint(benchmark, samples)
         for (method, variant), seed, fold in itertools.product(methods, seeds, folds):
             request = Request(method, benchmark.reference, variant, fold, seed, **choices)
             run = resolve(host, request, mark, samples)
-            cells.append(Cell(run, out / run.name, existing_record(out / run.name)))
+            cells.append(Cell(run, out / run.name, existing_record(out / run.name), parts[fold]))
     return cells
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
@@ -140,6 +140,21 @@ def jit_compile() -> bool | str:
     if name == "jax":
         return True
     return "auto" if name == "tensorflow" and accelerator() else False
+
+
+def trace(function: Callable[..., Any], *arguments: Any) -> None:
+    """Traces `function` as TensorFlow compiles a step or a prediction; does nothing on other backends, which know every size.
+
+    Args:
+        arguments: `keras.KerasTensor`s, or dicts of them, whose unknown sides (None) are unknown to the compiler too.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        specs = keras.tree.map_structure(lambda one: tensorflow.TensorSpec(one.shape, one.dtype), arguments)
+        tensorflow.function(function, autograph=False).get_concrete_function(*specs)
 
 
 def accelerator() -> str | None:

@@ -5,21 +5,19 @@ Each check raises `InvalidMethodError` with one line: what was found, what is ex
 
 from __future__ import annotations
 
-import inspect
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from harness.errors import InvalidMethodError, nearest, one_line
-from harness.method import Method, ModelOptions, Recipe, named_outputs
+from harness.errors import nearest
+from harness.method import Method, ModelOptions, Recipe, inference_network, named_outputs
 from harness.nn.batch import Batch
-from harness.training import backend
+from harness.training.any_size import check_any_size
+from harness.training.complaints import called, wrong
 from harness.training.network import fed, matches
 
 LEAST_SIDE = 64  # pixels
@@ -44,64 +42,25 @@ def check(method: Method, options: ModelOptions, recipe: Recipe) -> tuple[str, .
         layers, named = layers | names_of_layers(of_method), named | {*check_loss(method, of_method, whole)}
     check_names(method, layers, named, recipe)
     check_scale(method, network, options)
+    check_any_size(method, network, options, recipe)
     return terms
-
-
-def place(function: Callable[..., Any]) -> str:
-    """ "plugin.py:12", where `function` begins; "" where that is not known."""
-    try:
-        return f"{Path(_file(function)).name}:{inspect.getsourcelines(function)[1]}"
-    except (OSError, TypeError):
-        return ""
-
-
-def place_of(error: BaseException, method: Method) -> str:
-    """ "losses.py:31": the last line of the plugin's own folder that `error` passed through, "" if it did not."""
-    own = {Path(file).parent for file in map(_file, (method.build, method.loss)) if file}
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent in own]
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-
-
-def _file(function: Any) -> str:
-    try:
-        return inspect.getsourcefile(function) or ""
-    except TypeError:
-        return ""
-
-
-def _wrong(method: Method, function: Callable[..., Any], message: str) -> InvalidMethodError:
-    return _told(method, place(function), message)
-
-
-def _told(method: Method, where: str, message: str) -> InvalidMethodError:
-    return InvalidMethodError(f"method {method.name}{f' ({where})' if where else ''}: {message}")
-
-
-def _called(method: Method, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a plugin's function; what it raises names the plugin's line, in one line."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        if backend.out_of_memory(error):
-            raise
-        raise _told(method, place_of(error, method) or place(function), f"{what} raised {one_line(error)}") from error
 
 
 def built(method: Method, options: ModelOptions) -> keras.Model:
     """The network: a Keras model from any size of image, with a "density"."""
-    network = _called(method, "build", method.build, options)
+    network = called(method, "build", method.build, options)
     if not isinstance(network, keras.Model):
-        raise _wrong(method, method.build, f"build returned {type(network).__name__}; expected a keras.Model")
+        raise wrong(method, method.build, f"build returned {type(network).__name__}; expected a keras.Model")
     inputs = getattr(network, "input", None)  # Keras raises AttributeError where there is none
     if inputs is None:
-        raise _wrong(
+        raise wrong(
             method,
             method.build,
             f"build returned a {type(network).__name__} without inputs; expected a functional keras.Model",
         )
     image = inputs["image"] if isinstance(inputs, dict) else inputs
     if tuple(image.shape) != (None, None, None, method.channels):
-        raise _wrong(
+        raise wrong(
             method,
             method.build,
             f"its input is {tuple(image.shape)}; expected (None, None, None, {method.channels}): any size, the channels it "
@@ -110,7 +69,7 @@ def built(method: Method, options: ModelOptions) -> keras.Model:
     outputs = named_outputs(network.output)
     if not isinstance(outputs, Mapping) or "density" not in outputs:
         found = sorted(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
-        raise _wrong(method, method.build, f"its outputs are {found}; one must be called 'density'")
+        raise wrong(method, method.build, f"its outputs are {found}; one must be called 'density'")
     return network
 
 
@@ -137,7 +96,7 @@ def check_density(method: Method, network: keras.Model) -> None:
     density = _forward(method, network, images)["density"]
     expected = (2, length // method.stride, 2 * length // method.stride, 1)
     if tuple(density.shape) != expected:
-        raise _wrong(
+        raise wrong(
             method,
             method.build,
             f"its density of a {length}×{2 * length} image is {tuple(density.shape)}; expected {expected}: one channel at the "
@@ -145,7 +104,7 @@ def check_density(method: Method, network: keras.Model) -> None:
         )
     dtype = keras.backend.standardize_dtype(density.dtype)
     if dtype != "float32":
-        raise _wrong(method, method.build, f"its density is {dtype}; expected float32, whatever the precision inside")
+        raise wrong(method, method.build, f"its density is {dtype}; expected float32, whatever the precision inside")
 
 
 def check_loss(method: Method, network: keras.Model, options: ModelOptions) -> tuple[str, ...]:
@@ -156,23 +115,23 @@ def check_loss(method: Method, network: keras.Model, options: ModelOptions) -> t
         ops.convert_to_tensor(points),
         {k: ops.convert_to_tensor(v) for k, v in maps.items()},
     )
-    outputs = named_outputs(_called(method, "its network", network, fed(method, network, batch, options)))
-    terms = _called(method, "loss", method.loss, batch, outputs, options)
+    outputs = named_outputs(called(method, "its network", network, fed(method, network, batch, options)))
+    terms = called(method, "loss", method.loss, batch, outputs, options)
     if not isinstance(terms, Mapping) or not terms:
         shape = f" of shape {tuple(terms.shape)}" if hasattr(terms, "shape") else ""
-        raise _wrong(
+        raise wrong(
             method, method.loss, f"loss returned a {type(terms).__name__}{shape}; expected a dict of named scalar terms"
         )
     for name, term in terms.items():
         if ops.shape(term):
-            raise _wrong(
+            raise wrong(
                 method,
                 method.loss,
                 f"term {name!r} of its loss has shape {tuple(ops.shape(term))}; expected a scalar: a mean over the batch",
             )
         value = float(ops.convert_to_numpy(term))
         if not np.isfinite(value):
-            raise _wrong(
+            raise wrong(
                 method, method.loss, f"term {name!r} of its loss is {value} on the first batch; expected a number"
             )
     return tuple(terms)
@@ -188,14 +147,14 @@ def check_names(method: Method, layers: set[str], terms: set[str], recipe: Recip
     for stage in recipe.stages:
         for name in stage.loss_weights:
             if name not in terms:
-                raise _wrong(
+                raise wrong(
                     method,
                     method.loss,
                     f"stage {stage.name!r} weighs the term {name!r}, which its loss does not return.{nearest(name, terms)}",
                 )
         for pattern in stage.trains:
             if not any(matches(name, pattern) for name in layers):
-                raise _wrong(
+                raise wrong(
                     method,
                     method.build,
                     f"stage {stage.name!r} trains {pattern!r}: no layer with weights is called so.{nearest(pattern, layers)}",
@@ -215,7 +174,7 @@ def check_scale(method: Method, network: keras.Model, options: ModelOptions) -> 
         expected, advice = 1.0, f"it declares a unit of its own ({method.unit:g})"
     if size and np.abs(second - expected * first).max() > ROUND_OFF * size:
         found = np.abs(second).sum() / np.abs(first).sum()
-        raise _wrong(
+        raise wrong(
             method,
             method.build,
             f"with twice the density_scale its map is {found:.3g} times as large; expected {expected}: {advice}",
@@ -224,7 +183,5 @@ def check_scale(method: Method, network: keras.Model, options: ModelOptions) -> 
 
 def _forward(method: Method, network: keras.Model, images: np.ndarray) -> Mapping[str, Any]:
     if isinstance(network.input, dict):
-        from harness.method import inference_network
-
         network = inference_network(network)
-    return named_outputs(_called(method, "its network", lambda values: network(values, training=False), images))
+    return named_outputs(called(method, "its network", lambda values: network(values, training=False), images))

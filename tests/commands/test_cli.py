@@ -51,6 +51,10 @@ def test_help_imports_no_keras() -> None:
             ("bench", "--methods", "sasnet[no_pra", "--datasets", "synth"),
             "method 'sasnet[no_pra': expected NAME or NAME[VARIANT], for example sasnet[no_pra]",
         ),
+        (
+            ("plugins", "check", "mcnn", "--backends", "tensorflow,jacks"),
+            "unknown backend 'jacks'. Did you mean 'jax'?",
+        ),
         (("plugins", "show", "sasnet[]"), "expected NAME or NAME[VARIANT]"),
         (
             ("bench", "--methods", "mcnn", "--datasets", "synth", "--recipe", "comon"),

@@ -84,7 +84,8 @@ def test_count_prints_counts_and_draws_overlays(harness: Command, trained: Path,
     counted = json.loads(done.stdout)
     assert [entry["image"] for entry in counted] == list(images)
     assert all(np.isfinite(entry["count"]) for entry in counted)
-    assert cv2.imread(str(tmp_path / counted[1]["overlay"])).shape == (131, 87, 3)
+    height, width, _ = cv2.imread(str(tmp_path / counted[1]["overlay"])).shape
+    assert width == 4 * 87 and height > 4 * 131  # enlarged, with a legend below
     lines = harness("count", *images, "--method", "mcnn", "--weights", trained).stdout.splitlines()
     assert [float(line.split()[0]) for line in lines] == pytest.approx([entry["count"] for entry in counted], abs=0.06)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,8 @@ from keras import layers, ops
 
 from harness import Method, ModelOptions, Recipe, Stage
 from harness.errors import InvalidMethodError
+from harness.nn.resizing import Enlarge
+from harness.testing import verdicts
 from harness.training.soundness import check
 
 pytestmark = pytest.mark.backend
@@ -104,8 +108,6 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_named(mistake: str) -> None:
-    import re
-
     changes, expected = MISTAKES[mistake]
     said = complaint(replace(SOUND, **changes))
     assert said.startswith("method mine") and re.search(expected, said), said
@@ -115,3 +117,44 @@ def test_a_unit_of_ones_own_is_declared() -> None:
     assert check(replace(SOUND, build=network(scaled=False), unit=64.0), OPTIONS, SOUND.recipe)
     assert "it declares a unit of its own (64)" in complaint(replace(SOUND, unit=64.0))
     assert np.isfinite(SOUND.unit)
+
+
+def enlarging(made: Callable[[], layers.Layer], whole: bool) -> Any:
+    """The map (or, if not `whole`, an output for training alone) is enlarged by the layer that `made` gives."""
+
+    def build(options: ModelOptions) -> keras.Model:
+        image = keras.Input((None, None, 3))
+        x = layers.Conv2D(4, 5, strides=16, padding="same")(image)
+        x = made()(x)
+        density = layers.Conv2D(1, 1)(x) if whole else layers.Conv2D(1, 5, strides=8, padding="same")(image)
+        density = layers.Rescaling(options.heads_a_cell(8), dtype="float32")(density)
+        return keras.Model(image, {"density": density, "mask": x})
+
+    return build
+
+
+def test_a_layer_that_takes_one_size_alone_is_named_with_what_takes_any() -> None:
+    """Keras' bilinear enlarging, which TensorFlow compiles for known sizes alone; on JAX and PyTorch nothing is amiss."""
+    method = replace(SOUND, build=enlarging(lambda: layers.UpSampling2D(2, interpolation="bilinear", name="up"), True))
+    if keras.backend.backend() != "tensorflow":
+        assert check(method, OPTIONS, method.recipe)
+        return
+    said = complaint(method)
+    assert re.search(rf"mine \({FILE}\): TensorFlow cannot compile its network for pictures of any size", said), said
+    assert "layer 'up' (UpSampling2D)" in said and "harness.nn.resizing.Enlarge" in said
+    (verdict,) = [one for one in verdicts(method, backends=()) if one.check == "any size"]
+    assert not verdict.ok and verdict.message == said
+
+
+def test_layers_that_take_any_size_are_sound() -> None:
+    for made in (lambda: layers.UpSampling2D(2), lambda: layers.Conv2DTranspose(4, 2, strides=2), lambda: Enlarge(2)):
+        method = replace(SOUND, build=enlarging(made, True))
+        assert check(method, OPTIONS, method.recipe)
+
+
+def test_what_is_for_training_alone_must_take_any_size_where_crops_differ_in_size() -> None:
+    method = replace(SOUND, build=enlarging(lambda: layers.UpSampling2D(2, interpolation="bilinear"), False))
+    assert check(method, OPTIONS, method.recipe)  # crops of one size, and the map alone is asked for anywhere else
+    if keras.backend.backend() == "tensorflow":
+        shared = Recipe("paper", 1, crop=None, crop_share=0.5, images_per_step=1)
+        assert "(UpSampling2D)" in complaint(replace(method, recipe=shared))

@@ -1,0 +1,55 @@
+"""What is wrong with a plugin's method, in one line with the plugin's own file and line."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InvalidMethodError, one_line
+from harness.method import Method
+from harness.training import backend
+
+
+def place(function: Callable[..., Any]) -> str:
+    """ "plugin.py:12", where `function` begins; "" where that is not known."""
+    try:
+        return f"{Path(_file(function)).name}:{inspect.getsourcelines(function)[1]}"
+    except (OSError, TypeError):
+        return ""
+
+
+def place_of(error: BaseException, method: Method) -> str:
+    """ "losses.py:31": the last line of the plugin's own folder that `error` passed through, "" if it did not."""
+    own = {Path(file).parent for file in map(_file, (method.build, method.loss)) if file}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent in own]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def _file(function: Any) -> str:
+    try:
+        return inspect.getsourcefile(function) or ""
+    except TypeError:
+        return ""
+
+
+def wrong(method: Method, function: Callable[..., Any], message: str) -> InvalidMethodError:
+    """The error that says `message` of `function`, one of the method's own."""
+    return told(method, place(function), message)
+
+
+def told(method: Method, where: str, message: str) -> InvalidMethodError:
+    """The same of a place ("losses.py:31", or "" where none is known)."""
+    return InvalidMethodError(f"method {method.name}{f' ({where})' if where else ''}: {message}")
+
+
+def called(method: Method, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a plugin's function; what it raises names the plugin's line, in one line."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        if backend.out_of_memory(error):
+            raise
+        raise told(method, place_of(error, method) or place(function), f"{what} raised {one_line(error)}") from error
