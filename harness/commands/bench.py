@@ -204,15 +204,16 @@ def _check_precision(name: str) -> None:
 
 def _check_pretrained(todo: list[Any]) -> None:
     """Weights that cannot be had must stop the bench before any training, not fail every cell in turn."""
-    sources = {cell.run.options.pretrained for cell in todo} - {"none"}
-    if sources:
+    found = {(cell.run.method.pretrained or "", cell.run.options.pretrained) for cell in todo}
+    wanted = [(part, source) for part, source in sorted(found) if source != "none"]
+    if wanted:
         from harness.training import backend
 
         backend.start()
-        from harness.nn import vgg16
+        from harness.nn import vgg, vgg_weights
 
-        for source in sorted(sources):
-            vgg16.check(source)
+        for part, source in wanted:
+            vgg_weights.check(vgg.BY_NAME.get(part, vgg.VGG16), source)
 
 
 def _check_optimizers(todo: list[Any]) -> None:

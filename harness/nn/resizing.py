@@ -62,6 +62,33 @@ class Enlarge(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor}
 
 
+class AlignedUpsampling(keras.layers.Layer):
+    """Doubles [B, h, w, C] bilinearly with aligned corners (PyTorch's `upsample_bilinear`), which Keras does not offer."""
+
+    def call(self, x: Any) -> Any:
+        shape = ops.shape(x)
+        down = _aligned_weights(shape[1], x.dtype)
+        across = _aligned_weights(shape[2], x.dtype)
+        return ops.einsum("ih,bhwc,jw->bijc", down, x, across)
+
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # resizing has no weights
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        batch, height, width, channels = input_shape
+        return (batch, height and 2 * height, width and 2 * width, channels)
+
+
+def _aligned_weights(length: Any, dtype: str) -> Any:
+    """[2·length, length]: the weight of each source row in each target row."""
+    source = ops.cast(ops.arange(2 * length), "float32")
+    # 2n targets span n − 1 source steps; a single source row is repeated.
+    step = ops.cast(length - 1, "float32") / ops.cast(2 * length - 1, "float32")
+    position = source * step
+    distance = ops.abs(position[:, None] - ops.cast(ops.arange(length), "float32")[None])
+    return ops.cast(ops.maximum(1.0 - distance, 0.0), dtype)
+
+
 class GridPooling(keras.layers.Layer):
     """Averages [B, H, W, C] over a grid of `cells` × `cells` equal rectangles → [B, cells, cells, C].
 

@@ -1,12 +1,12 @@
-"""Targets besides density maps that several methods train on, rendered on the device from head points."""
+"""What several methods train on besides density maps, made on the device from head points and regions of interest."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from harness.nn.batch import Batch
-from harness.nn.density import render
+from harness.nn.batch import REGION, Batch
+from harness.nn.density import cell_shares, render
 
 CROWD = 0.1  # of a kernel's peak
 NARROWEST = 0.3  # cells; the peak of a narrower kernel, spread over the four cells it meets in, would be crowd in none
@@ -76,6 +76,16 @@ def count_classes(counts: Any, largest: float, classes: int) -> Any:
 
     ranges = ops.floor(counts * (classes / max(largest, 1.0)))
     return ops.cast(ops.clip(ranges, 0, classes - 1), "int32")
+
+
+def inside_region(density: Any, batch: Batch, stride: int) -> Any:
+    """`density` [B, h, w, 1], each cell times the share of it that lies in the region of interest, where there is one.
+
+    So predictions are counted in test; for losses that add up densities without a rendered target, which is 0 outside.
+    """
+    if REGION not in batch.maps:
+        return density
+    return density * cell_shares(batch.maps[REGION][..., 0], stride)[..., None]
 
 
 def _overlapped(centre: Any, size: float, length: Any, stride: int) -> Any:

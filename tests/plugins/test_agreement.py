@@ -49,7 +49,10 @@ def network_of(method: Method) -> Any:
             if weight.path.endswith("kernel"):
                 drawn.append(generator.normal(0, (2 / np.prod(shape[:-1])) ** 0.5, shape))
             else:  # biases, and the scales, means and variances of batch normalisation
-                drawn.append(np.asarray(layer.get_weights()[len(drawn)]) + generator.uniform(0, 0.1, shape))
+                start = np.asarray(layer.get_weights()[len(drawn)])
+                if isinstance(getattr(layer, "bias_initializer", None), keras.initializers.RandomUniform):
+                    start = np.zeros(shape)  # each backend draws its own
+                drawn.append(start + generator.uniform(0, 0.1, shape))
         layer.set_weights(drawn)
     return network
 

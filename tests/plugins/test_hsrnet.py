@@ -258,7 +258,7 @@ def spread(network: object, *names: str) -> float:
 
 def test_behind_pretrained_layers_the_rest_starts_as_the_paper_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Section 4.1: ten convolutions from VGG-16, the others from N(0, 0.01)."""
-    from harness.nn import vgg16
+    from harness.nn import vgg16, vgg_weights
 
     sides = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
     given, inputs = {}, 3
@@ -266,7 +266,7 @@ def test_behind_pretrained_layers_the_rest_starts_as_the_paper_says(monkeypatch:
         outputs = sides[int(name[5])]
         given[name] = (np.full((3, 3, inputs, outputs), 0.5, np.float32), np.zeros(outputs, np.float32))
         inputs = outputs
-    monkeypatch.setattr(vgg16, "_imagenet", lambda: given)
+    monkeypatch.setattr(vgg_weights, "imagenet", lambda vgg: given)
     network = METHOD.build(ModelOptions(pretrained="imagenet"))
     names = vgg16.layer_names()
     assert all(spread(network, name) == 0.5 for name in names[:10])

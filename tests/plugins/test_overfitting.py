@@ -18,7 +18,7 @@ from harness.host.plugins import load_host
 from harness.method import COMMON, ModelOptions, Stage, inference_network
 from harness.nn import vgg16
 
-SIDE, CROPS = 64, 8  # small, for nine networks are trained here; the counts are as far apart as in large ones
+SIDE, CROPS = 64, 8  # small, for eleven networks are trained here; the counts are as far apart as in large ones
 HEADS = range(3, 3 + 3 * CROPS, 3)
 EVERY = 10  # steps between two looks at what is learned
 
@@ -51,6 +51,8 @@ EFFORTS = {
     # All eight crops in every step: it normalises by batches, and crops seen in halves are counted otherwise when its moving
     # averages take over. Its density has a scale of its own.
     "sasnet": Effort(60, 8, 1e-3, 100.0),
+    "bayesian": Effort(120, 2, 1e-4, COMMON.density_scale),
+    "dm_count": Effort(120, 4, 1e-4, COMMON.density_scale),
 }
 if keras.backend.backend() != "tensorflow":
     pytest.skip("learning is tried on the default backend alone", allow_module_level=True)
@@ -113,5 +115,9 @@ def eight_crops(channels: int, names: list[str]) -> tuple[np.ndarray, np.ndarray
     if channels == 1:
         images = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] for image in images])
     heads = [np.column_stack([points, np.full(len(points), 4.0)]).astype(np.float32) for _, points in scenes]
-    depth = np.stack([from_head_spacing(points, SIDE, SIDE) for _, points in scenes])[..., None]
-    return images, padded(heads), dict.fromkeys(names, depth)
+    known = {
+        "depth": np.stack([from_head_spacing(points, SIDE, SIDE) for _, points in scenes])[..., None],
+        # Bayesian Loss: as of crops of large images. In images of 64 pixels its background would have a share of each head.
+        "background_distance": np.full((CROPS, SIDE, SIDE, 1), 768.0, np.float32),
+    }
+    return images, padded(heads), {name: known[name] for name in names}

@@ -111,8 +111,9 @@ def test_patches_that_reach_beyond_the_image_see_what_lies_inside() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4)])
 def test_aligned_upsampling_is_linear_interpolation_between_corners(size: tuple[int, int]) -> None:
-    from crowd_harness_sasnet.model import AlignedUpsampling
     from scipy.interpolate import interp1d
+
+    from harness.nn.resizing import AlignedUpsampling
 
     x = np.random.default_rng(0).normal(0, 1, (1, *size, 2)).astype(np.float32)
     expected = x[0]

@@ -1,0 +1,153 @@
+"""Pretrained weights of `harness.nn.vgg`'s networks, from Keras or torchvision, in the convention of `vgg.normalize`.
+
+Weights trained on another convention are folded into the first convolution.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.nn.vgg import STANDARD_DEVIATION, Vgg
+
+if TYPE_CHECKING:
+    import keras
+
+Weights = dict[str, tuple[np.ndarray, ...]]
+
+
+def load_pretrained(vgg: Vgg, network: keras.Model, source: str, last: str = "") -> None:
+    """Sets the layers of `vgg` in `network` from `source`: "none", "imagenet", or a weights file's path.
+
+    A network with batch normalisation takes plain weights too. Untrained, it then is VGG in test, but not in training, where
+    its normalisation is by batches from the first step on.
+
+    Args:
+        last: the last convolution that is set; all of them where empty.
+
+    Raises:
+        HarnessError: the weights cannot be had or do not fit.
+    """
+    if source == "none":
+        return
+    weights = imagenet(vgg) if source == "imagenet" else read(vgg, Path(source))
+    names = vgg.layer_names()
+    wanted = set(names[: names.index(last or names[-1]) + 1])
+    for layer in network.layers:
+        if layer.name not in weights or layer.name.removesuffix("_bn") not in wanted:
+            continue
+        found = [tuple(array.shape) for array in weights[layer.name]]
+        expected = [tuple(variable.shape) for variable in layer.weights]
+        if found != expected:
+            raise HarnessError(f"{source}: {layer.name} has shapes {found}; expected {expected}")
+        layer.set_weights(list(weights[layer.name]))
+
+
+def check(vgg: Vgg, source: str) -> None:
+    """Raises `HarnessError` unless the weights that `source` names can be had; call before any training."""
+    if source == "imagenet":
+        imagenet(vgg)
+    elif source != "none":
+        read(vgg, Path(source))
+
+
+def read(vgg: Vgg, path: Path) -> Weights:
+    """Layer name → arrays in Keras order and in this module's convention, from either kind of file.
+
+    Keras (`.h5`, `.weights.h5`): the network of `keras.applications`, which expects BGR values 0–255 less the mean; folded to
+    normalised RGB. torchvision (`.safetensors` of a state dict): the plain network, or the one with batch normalisation.
+
+    Raises:
+        HarnessError: no such file, of no known kind, or layers missing.
+    """
+    if not path.is_file():
+        raise HarnessError(f"{path}: no such file; expected {vgg.title} weights, or --pretrained none, or imagenet")
+    if path.suffix == ".safetensors":
+        return _read_torchvision(vgg, path)
+    return _from_caffe(_read_keras(vgg, path))
+
+
+def imagenet(vgg: Vgg) -> Weights:
+    """Keras' own ImageNet weights, downloaded once.
+
+    Raises:
+        HarnessError: they cannot be downloaded.
+    """
+    import keras
+
+    try:
+        source = getattr(keras.applications, vgg.name.upper())(weights="imagenet", include_top=False)
+    except Exception as error:
+        raise HarnessError(
+            f"the ImageNet weights of {vgg.title} cannot be downloaded ({error}). Connect once, or give --pretrained PATH of "
+            f"a Keras {vgg.title} file, or --pretrained none to train from scratch."
+        ) from None
+    found = {layer.name: tuple(layer.get_weights()) for layer in source.layers if layer.get_weights()}
+    return _from_caffe({name: (found[name][0], found[name][1]) for name in vgg.layer_names()})
+
+
+def _read_keras(vgg: Vgg, path: Path) -> Weights:
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        raise HarnessError(
+            f"{path}: not an HDF5 file; expected Keras {vgg.title} weights (.h5, .weights.h5) or a torchvision state dict "
+            f"saved as .safetensors"
+        )
+    arrays: dict[str, dict[int, np.ndarray]] = {}
+
+    def visit(name: str, item: Any) -> None:
+        layer = next((part for part in name.split("/") if part in known), None)
+        if layer and hasattr(item, "shape") and len(item.shape) in (1, 4):
+            arrays.setdefault(layer, {})[len(item.shape)] = np.asarray(item)
+
+    known = set(vgg.layer_names())
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    missing = [name for name in vgg.layer_names() if set(arrays.get(name, {})) != {1, 4}]
+    if missing:
+        raise HarnessError(
+            f"{path}: no weights for {', '.join(missing)}; expected the layers of keras.applications' {vgg.name.upper()}"
+        )
+    return {name: (arrays[name][4], arrays[name][1]) for name in vgg.layer_names()}
+
+
+def _read_torchvision(vgg: Vgg, path: Path) -> Weights:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise HarnessError(f"{path}: not a safetensors file ({error})") from None
+    normalised = "features.1.running_mean" in state
+    weights: Weights = {}
+    place = 0
+    for block, count in enumerate(vgg.depths, 1):
+        for number in range(1, count + 1):
+            name = f"block{block}_conv{number}"
+            try:
+                kernel, bias = state[f"features.{place}.weight"], state[f"features.{place}.bias"]
+                weights[name] = (kernel.transpose(2, 3, 1, 0), bias)
+                if normalised:
+                    parts = ("weight", "bias", "running_mean", "running_var")
+                    weights[f"{name}_bn"] = tuple(state[f"features.{place + 1}.{part}"] for part in parts)
+            except KeyError as error:
+                raise HarnessError(
+                    f"{path}: no {error.args[0]}; expected a state dict of torchvision's {vgg.title}"
+                ) from None
+            place += 3 if normalised else 2
+        place += 1  # the pool
+    return weights
+
+
+def _from_caffe(weights: Weights) -> Weights:
+    """BGR, 0–255 less mean → RGB, divided by the standard deviation: reorder and scale the first kernel."""
+    folded = dict(weights)
+    kernel, bias = folded["block1_conv1"]
+    scale = 255 * np.asarray(STANDARD_DEVIATION, kernel.dtype)
+    folded["block1_conv1"] = (kernel[:, :, ::-1] * scale[None, None, :, None], bias)
+    return folded

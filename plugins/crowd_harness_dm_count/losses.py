@@ -1,0 +1,64 @@
+"""DM-Count's three losses: of the count, of optimal transport between densities and heads, and of total variation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from crowd_harness_dm_count.transport import sinkhorn, transport_cost
+
+TINY = 1e-6  # heads: the official code's guard of its divisions by counts
+
+
+def count(density: Any, heads: Any) -> Any:
+    """The absolute error of each crop's count, averaged over the batch.
+
+    Args:
+        density: float32 [B, h, w, 1], heads a cell.
+        heads: float32 [B, P, 4] as `Batch.points`.
+    """
+    return ops.mean(ops.abs(ops.sum(density, axis=(1, 2, 3)) - ops.sum(heads[..., 3], axis=-1)))
+
+
+def transport(density: Any, heads: Any, stride: int) -> Any:
+    """What it costs to move each crop's density, as shares of 1, to its heads: square pixels, averaged over the batch.
+
+    Its gradient is that of the dual objective ⟨share of density, β⟩ with the potential β held fixed, as in the paper; its
+    value is the cost ⟨C, P⟩ of the plan. A crop without heads costs nothing.
+
+    Args: see `count`.
+    """
+    shares = normalised(density)[..., 0]
+    valid = heads[..., 3]
+    counts = ops.sum(valid, axis=-1)
+    target = valid / ops.maximum(counts, 1.0)[:, None]
+    plan = sinkhorn(target, ops.stop_gradient(shares), heads[..., :2], stride)
+    dual = ops.sum(shares * ops.stop_gradient(plan.beta), axis=(1, 2))
+    cost = ops.stop_gradient(transport_cost(plan) - dual) + dual
+    return ops.mean(ops.where(counts > 0, cost, 0.0))
+
+
+def variation(density: Any, heads: Any, stride: int) -> Any:
+    """N · Σ over cells of |share of density − share of heads|, averaged over the batch; N is the crop's true count.
+
+    Args: see `count`.
+    """
+    shape = ops.shape(density)
+    counts = ops.sum(heads[..., 3], axis=-1)
+    target = heads_a_cell(heads, shape[1], shape[2], stride) / (counts + TINY)[:, None, None]
+    return ops.mean(counts * ops.sum(ops.abs(normalised(density)[..., 0] - target), axis=(1, 2)))
+
+
+def normalised(density: Any) -> Any:
+    """[B, h, w, 1] → the same, each map adding up to 1 (to 0 where it is 0)."""
+    return density / (ops.sum(density, axis=(1, 2, 3), keepdims=True) + TINY)
+
+
+def heads_a_cell(heads: Any, height: Any, width: Any, stride: int) -> Any:
+    """float32 [B, height, width]: how many of `heads` [B, P, 4] lie in each cell of `stride` pixels a side."""
+    down, across = (
+        ops.cast(ops.floor(heads[..., axis : axis + 1] / stride) == ops.cast(ops.arange(length), "float32"), "float32")
+        for axis, length in ((1, height), (0, width))
+    )
+    return ops.matmul(ops.swapaxes(down * heads[..., 3:], 1, 2), across)

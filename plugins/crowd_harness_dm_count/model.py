@@ -1,0 +1,42 @@
+"""DM-Count's network: that of Bayesian Loss, its last layer with a ReLU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+from crowd_harness_bayesian.model import convolution, features
+from keras import layers
+
+from harness.nn.vgg import VGG19
+from harness.nn.vgg_weights import load_pretrained
+
+if TYPE_CHECKING:
+    from harness import ModelOptions
+
+STRIDE = 8
+USUAL = 0.001  # heads a pixel
+
+
+def build(options: ModelOptions) -> keras.Model:
+    """float32 [B, H, W, 3] RGB values 0–255, H and W multiples of 16 → density map [B, H/8, W/8, 1].
+
+    21,499,457 parameters.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    # A ReLU that is dead everywhere stays so, and PyTorch's start can be, with a bias below zero: this bias starts at a usual
+    # density, and the weights vary that by less.
+    usual = USUAL * options.density_scale
+    x = convolution(
+        features(image, options),
+        1,
+        1,
+        "output",
+        activation="relu",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.05 * usual),
+        bias_initializer=keras.initializers.Constant(usual),
+    )
+    density = layers.Rescaling(options.heads_a_cell(STRIDE), dtype="float32", name="density")(x)
+    network = keras.Model(image, density, name="dm_count")
+    load_pretrained(VGG19, network, options.pretrained)
+    return network
