@@ -155,7 +155,10 @@ def _splits(cells: list[Any]) -> Iterator[str]:
     """How many images each dataset trains on, chooses by and is tested on, and where that is little."""
     from harness.data.splits import said
 
-    for name, cell in {cell.run.benchmark.name: cell for cell in reversed(cells)}.items():
+    first: dict[str, Any] = {}
+    for cell in cells:
+        first.setdefault(cell.run.benchmark.name, cell)
+    for name, cell in first.items():
         budget, sizes = cell.run.budget, cell.split.sizes
         val, test = (
             min(sizes["val"], budget.validation_images or sizes["val"]),
