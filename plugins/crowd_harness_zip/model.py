@@ -70,8 +70,8 @@ def _head(x: Any, filters: int, name: str) -> Any:
 
 
 def _start() -> Any:
-    """The official code's: He's distribution by the number of outputs."""
-    return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
+    """small"""
+    return "glorot_uniform"
 
 
 def _light_block(x: Any, filters: int, name: str) -> Any:
