@@ -75,7 +75,9 @@ VARIANTS = {
     "n": Variant({"size": "n"}, "size N: MobileNetV4-Conv-Small at full width"),
     "t": Variant({"size": "t"}, "size T: MobileNetV4-Conv-Medium"),
     "poisson": Variant({"regression": "poisson"}, "plain Poisson likelihood, the empty block a class like others"),
-    "mae": Variant({"regression": "mae"}, "absolute errors of blocks for the likelihood, the empty block a class like others"),
+    "mae": Variant(
+        {"regression": "mae"}, "absolute errors of blocks for the likelihood, the empty block a class like others"
+    ),
     "no_classes": Variant({"classification": False}, "without the cross-entropy of classes"),
     "no_scales": Variant({"multiscale": False}, "without the errors at three scales"),
 }

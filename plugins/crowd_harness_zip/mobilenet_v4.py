@@ -1,7 +1,7 @@
-"""The convolutional MobileNetV4 (Qin et al., ECCV 2024) without its classifier, as timm builds it: stride 32, no squeeze-excite.
+"""The convolutional MobileNetV4 (Qin et al., ECCV 2024) without its classifier, as timm builds it: stride 32.
 
-Layers are called `stage{0..4}_{block}_{part}`. Convolutions of stride 2 pad both sides alike, as PyTorch's do; Keras' "same" does
-not.
+Layers are called `stage{0..4}_{block}_{part}`. Convolutions of stride 2 pad both sides alike, as PyTorch's do; Keras' "same"
+does not.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ class Fused(NamedTuple):
 class Inverted(NamedTuple):
     """The universal inverted bottleneck; a side of 0 leaves that depthwise convolution out.
 
-    Depthwise `start` × `start`, linear; 1×1 to `expansion` times as many channels, ReLU; depthwise `middle` × `middle`, ReLU; linear
-    1×1 to `filters`. The input is added where shapes allow. The stride is the middle's where there is one, else the start's.
+    Depthwise `start` × `start`, linear; 1×1 to `expansion` times as many channels, ReLU; depthwise `middle` × `middle`, ReLU;
+    linear 1×1 to `filters`. The input is added where shapes allow. The stride is the middle's where there is one, else the
+    start's.
     """
 
     filters: int
@@ -106,15 +107,21 @@ def _block(x: Any, block: Plain | Fused | Inverted, filters: int, name: str) -> 
     if block.start:
         stride = 1 if block.middle else block.stride
         inner = depthwise(inner, block.start, f"{name}_start", stride=stride, activate=False)
-    inner = convolution(inner, 1, wide, f"{name}_expand")
+    inner = convolution(inner, 1, wide, f"{name}_expand", shifted=bool(block.middle))
     if block.middle:
         inner = depthwise(inner, block.middle, f"{name}_middle", stride=block.stride)
     inner = convolution(inner, 1, filters, f"{name}_project", activate=False)
     return layers.Add(name=f"{name}_add")([inner, x]) if block.stride == 1 and x.shape[-1] == filters else inner
 
 
-def convolution(x: Any, size: int, filters: int, name: str, stride: int = 1, activate: bool = True) -> Any:
-    """A convolution without bias, batch normalisation, and ReLU where `activate`."""
+def convolution(
+    x: Any, size: int, filters: int, name: str, stride: int = 1, activate: bool = True, shifted: bool = False
+) -> Any:
+    """A convolution without bias, batch normalisation, and ReLU where `activate`.
+
+    `shifted`: the normalisation's shifts start from N(0, 0.1) and not from 0. Before a depthwise convolution, which is
+    normalised again by channel, ReLU(scale · x) has the scale normalised away: without a shift it begins without gradient.
+    """
     x, padding = _padded(x, size, stride, name)
     x = layers.Conv2D(
         filters,
@@ -125,7 +132,7 @@ def convolution(x: Any, size: int, filters: int, name: str, stride: int = 1, act
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    return _normalised(x, name, activate)
+    return _normalised(x, name, activate, shifted)
 
 
 def depthwise(x: Any, size: int, name: str, stride: int = 1, activate: bool = True) -> Any:
@@ -147,6 +154,7 @@ def _padded(x: Any, size: int, stride: int, name: str) -> tuple[Any, str]:
     return (x, "same") if stride == 1 else (layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x), "valid")
 
 
-def _normalised(x: Any, name: str, activate: bool) -> Any:
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+def _normalised(x: Any, name: str, activate: bool, shifted: bool = False) -> Any:
+    start = initializers.RandomNormal(stddev=0.1) if shifted else "zeros"
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, beta_initializer=start, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activate else x

@@ -18,7 +18,7 @@ from harness.host.plugins import load_host
 from harness.method import COMMON, ModelOptions, Stage, inference_network
 from harness.nn import vgg16
 
-SIDE, CROPS = 64, 8  # small, for nine networks are trained here; the counts are as far apart as in large ones
+SIDE, CROPS = 64, 8  # small, for ten networks are trained here; the counts are as far apart as in large ones
 HEADS = range(3, 3 + 3 * CROPS, 3)
 
 
@@ -50,6 +50,7 @@ EFFORTS = {
     # All eight crops in every step: it normalises by batches, and crops seen in halves are counted otherwise when its moving
     # averages take over. Its density has a scale of its own.
     "sasnet": Effort(60, 8, 1e-3, 100.0),
+    "zip": Effort(100, 8, 1e-3, 100.0),  # by batches too, and in a unit of its own
 }
 if keras.backend.backend() != "tensorflow":
     pytest.skip("learning is tried on the default backend alone", allow_module_level=True)

@@ -65,7 +65,9 @@ def test_the_density_is_what_the_heads_expect() -> None:
     assert outputs["density"].shape == (2, 4, 6, 1)
     np.testing.assert_allclose(outputs["rate"], rate, rtol=1e-4)
     np.testing.assert_allclose(outputs["density"], expected, rtol=1e-4)
-    assert all(floor <= centre < top for floor, centre, top in zip(FLOORS, CENTRES, (*FLOORS[1:], math.inf), strict=True))
+    assert all(
+        floor <= centre < top for floor, centre, top in zip(FLOORS, CENTRES, (*FLOORS[1:], math.inf), strict=True)
+    )
     assert len(inference_network(network).outputs) == 1
 
 
@@ -85,9 +87,8 @@ def test_heads_are_counted_in_the_block_they_lie_in() -> None:
 
 
 def test_the_likelihood_is_that_of_a_zero_inflated_poisson() -> None:
-    from scipy.stats import poisson
-
     from crowd_harness_zip.losses import poisson_nll, zero_inflated_nll
+    from scipy.stats import poisson
 
     generator = np.random.default_rng(2)
     counts = generator.integers(0, 4, (2, 3, 5, 1)) * generator.integers(0, 2, (2, 3, 5, 1))
@@ -127,7 +128,9 @@ def test_the_classes_of_counts(classes: int) -> None:
     assert to_numpy(found) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(8, 12), (5, 7), (3, 2)], ids=["whole squares", "a rest is left out", "smaller than 4 × 4"])
+@pytest.mark.parametrize(
+    "shape", [(8, 12), (5, 7), (3, 2)], ids=["whole squares", "a rest is left out", "smaller than 4 × 4"]
+)
 def test_errors_at_three_scales(shape: tuple[int, int]) -> None:
     from crowd_harness_zip.losses import count_error, multiscale_error
 
