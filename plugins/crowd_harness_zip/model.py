@@ -50,10 +50,11 @@ def build(options: ModelOptions) -> keras.Model:
     while channels > 256:
         channels //= 2
         x = refine(x, channels, f"decoder{channels}")
-    return keras.Model(image, _heads(x, "regression" not in options.variant), name=f"zip_{size}")
+    return keras.Model(image, heads(x, "regression" not in options.variant), name=f"zip_{size}")
 
 
-def _heads(x: Any, zero_inflated: bool) -> dict[str, Any]:
+def heads(x: Any, zero_inflated: bool) -> dict[str, Any]:
+    """The network's outputs (see `build`) from features of blocks [B, h, w, C]."""
     centres = CENTRES[1:] if zero_inflated else CENTRES
     logits = _head(x, len(centres), "class_logits")
     if not zero_inflated:
