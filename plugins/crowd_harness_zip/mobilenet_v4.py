@@ -119,7 +119,7 @@ def convolution(
 ) -> Any:
     """A convolution without bias, batch normalisation, and ReLU where `activate`.
 
-    `shifted`: the normalisation's shifts start from N(0, 0.1) and not from 0. Before a depthwise convolution, which is
+    `shifted`: the normalisation's shifts start from 0.1 and not from 0. Before a depthwise convolution, which is
     normalised again by channel, ReLU(scale · x) has the scale normalised away: without a shift it begins without gradient.
     """
     x, padding = _padded(x, size, stride, name)
@@ -155,6 +155,6 @@ def _padded(x: Any, size: int, stride: int, name: str) -> tuple[Any, str]:
 
 
 def _normalised(x: Any, name: str, activate: bool, shifted: bool = False) -> Any:
-    start = initializers.RandomNormal(stddev=0.1) if shifted else "zeros"
+    start = initializers.Constant(0.1) if shifted else "zeros"
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, beta_initializer=start, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activate else x
