@@ -8,6 +8,7 @@ import keras
 from crowd_harness_bayesian.model import convolution, features
 from keras import layers
 
+from harness.nn.activations import recovering_relu
 from harness.nn.vgg import VGG19
 from harness.nn.vgg_weights import load_pretrained
 
@@ -24,15 +25,15 @@ def build(options: ModelOptions) -> keras.Model:
     21,499,457 parameters.
     """
     image = keras.Input((None, None, 3), name="image")
-    # A ReLU that is dead everywhere stays so, and PyTorch's start can be, with a bias below zero: this bias starts at a usual
-    # density, and the weights vary that by less.
+    # PyTorch's start can lie below zero everywhere: this bias starts at a usual density, and the weights vary that by less.
+    # From below zero, where the first steps can take it on sparse pictures, it comes back.
     usual = USUAL * options.density_scale
     x = convolution(
         features(image, options),
         1,
         1,
         "output",
-        activation="relu",
+        activation=recovering_relu,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.05 * usual),
         bias_initializer=keras.initializers.Constant(usual),
     )

@@ -23,6 +23,8 @@ def build(options: ModelOptions) -> keras.Model:
     import keras
     from keras import layers
 
+    from harness.nn.activations import recovering_relu
+
     image = keras.Input((None, None, 1), name="image")
     columns = []
     for column, (kernels, filters) in enumerate(zip(KERNELS, FILTERS, strict=True), 1):
@@ -42,12 +44,13 @@ def build(options: ModelOptions) -> keras.Model:
         columns.append(x)
     x = layers.Concatenate(name="columns")(columns)
     # A ReLU that is dead everywhere stays so. It starts at about 0.001 heads a pixel in every cell: above zero, and no larger
-    # than densities are, for from a loud start the first steps push the whole map below zero at once.
+    # than densities are, for from a loud start the first steps push the whole map below zero at once; and from below it comes
+    # back, for on sparse pictures the first steps do so from any start.
     usual = 0.001 * options.density_scale
     x = layers.Conv2D(
         1,
         1,
-        activation="relu",
+        activation=recovering_relu,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.05 * usual),
         bias_initializer=keras.initializers.Constant(usual),
         name="fuse",

@@ -11,6 +11,7 @@ import keras
 from keras import layers, ops
 
 from harness.nn import vgg16
+from harness.nn.activations import recovering_relu
 from harness.nn.resizing import AlignedUpsampling
 
 if TYPE_CHECKING:
@@ -105,9 +106,11 @@ def _density_head(features: Any, level: int) -> Any:
         x = _normalised_convolution(features, channels // 2, 1, f"{name}_reduce")
         branches.append(_normalised_convolution(x, channels, size, name))
     joined = layers.Concatenate(name=f"density{level}_branches")([*branches, features])
-    # A bias above zero: a ReLU as the last word on a density must not start dead.
+    # A bias above zero: a ReLU as the last word on a density must not start dead, nor stay so once it is.
     start = keras.initializers.Constant(0.1)
-    return layers.Conv2D(1, 1, activation="relu", bias_initializer=start, name=f"density{level}_output")(joined)
+    return layers.Conv2D(1, 1, activation=recovering_relu, bias_initializer=start, name=f"density{level}_output")(
+        joined
+    )
 
 
 def _normalised_convolution(x: Any, filters: int, size: int, name: str) -> Any:
