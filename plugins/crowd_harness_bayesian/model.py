@@ -41,7 +41,7 @@ def features(image: Any, options: ModelOptions) -> Any:
     return x
 
 
-def convolution(x: Any, filters: int, size: int, name: str, activation: str | None, **options: Any) -> Any:
+def convolution(x: Any, filters: int, size: int, name: str, activation: Any, **options: Any) -> Any:
     """A convolution that starts as PyTorch's do: weights and bias uniform in ±1/√fan-in."""
     limit = (size * size * x.shape[-1]) ** -0.5
     # One initialiser a layer: a shared one draws the same values for every layer of a shape.
