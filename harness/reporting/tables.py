@@ -122,9 +122,9 @@ class Table:
         }
 
 
-def number(value: float | None, digits: int = 1) -> Cell:
-    """A cell that shows `value` with so many decimals; missing where it is None."""
-    return Cell() if value is None else Cell(f"{value:.{digits}f}", value)
+def number(value: float | None, digits: int = 1, sign: bool = False) -> Cell:
+    """A cell that shows `value` with so many decimals, of a difference with its sign; missing where it is None."""
+    return Cell() if value is None else Cell(f"{value:{'+' if sign else ''}.{digits}f}", value)
 
 
 def words(text: str) -> Cell:
