@@ -35,6 +35,7 @@ HEADERS = (
 )
 FURTHER = HEADERS.index("runs")  # before it stand the metrics of plugins
 COMPACT = ("method", "MAE", "RMSE", "published MAE", "runs", "train min")
+IMPORTANT = ("method", "MAE", trained.SHARE, GAP, "published MAE", "RMSE", "behind the best", "published RMSE", "runs")
 LEFT = frozenset({"method", "pretrained", "precision", "device", "source"})
 TOO_GOOD = 0.9  # a whole interval below this share of the published MAE is suspicious
 FLOOR = "*mean of the training counts (floor)*"
@@ -89,6 +90,7 @@ def comparison_table(
         tuple(_caption(comparison, values, methods or {})),
         LEFT,
         section_of(comparison.key),
+        IMPORTANT,
     )
 
 
@@ -125,7 +127,7 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue], metho
     if too_good(row, dataset, values):
         title += " (FAR BETTER THAN ITS PAPER: look for a leak)"
     found = [published_of(values, row.method, dataset, metric) for metric in ("mae", "rmse")]
-    head = [words(title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found)]
+    head = [words(title, row.title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found)]
     head += [gap(row, found[0]), trained.as_cell(trained.share(row, methods))]
     some = row.runs[0]
     tail = [words(some.pretrained), words(some.precision)]
