@@ -41,12 +41,12 @@ def linear(values: Sequence[float], frame: Frame, upright: bool = False) -> Axis
     return Axis(lambda value: begin + (end - begin) * value / (top * 1.03), ticks)
 
 
-def from_one(top: float, frame: Frame, upright: bool = False) -> Axis:
-    """Logarithmic, from 1 (where what is below it is placed too) to just above `top`."""
+def between(bottom: float, top: float, frame: Frame, upright: bool = False) -> Axis:
+    """Logarithmic, from `bottom`, a power of ten (where what is below it is placed too), to just above `top`."""
     begin, end = frame.ends(upright)
-    length = math.log10(top * 1.1)
-    ticks = tuple(10.0**power for power in range(int(length) + 1))
-    return Axis(lambda value: begin + (end - begin) * math.log10(max(value, 1.0)) / length, ticks)
+    length = math.log10(top * 1.1 / bottom)
+    ticks = tuple(bottom * 10.0**power for power in range(int(length) + 1))
+    return Axis(lambda value: begin + (end - begin) * math.log10(max(value, bottom) / bottom) / length, ticks)
 
 
 def decades(values: Sequence[float], frame: Frame, upright: bool = False) -> Axis:

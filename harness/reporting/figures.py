@@ -4,13 +4,14 @@ a report must be the same bytes everywhere and start at once."""
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.reporting.axes import Axis, Frame, decades, from_one, linear
+from harness.reporting.axes import Axis, Frame, between, decades, linear
 
-WIDE = Frame(520, 320, 58, 12, 12, 44)
-PANEL = Frame(280, 250, 52, 10, 10, 42)  # one of many
+WIDE = Frame(520, 320, 58, 20, 12, 44)
+PANEL = Frame(220, 200, 54, 12, 8, 40)  # one of many
 MOST_DOTS = 60  # of one line; more would hide it, and make the page heavy
 COLOURS = 10  # the page defines classes c0 … c9
 RAMP = (
@@ -62,17 +63,20 @@ def lines(
     return _chart(WIDE, x, y, x_label, y_label, body)
 
 
-def shared_top(series: Sequence[Series]) -> float:
-    """Where the axes of clouds end that are to have one scale."""
-    return max([10.0, *_values(series, 0), *_values(series, 1)])
+def shared_range(series: Sequence[Series]) -> tuple[float, float]:
+    """Where both axes of clouds begin and end that are to have one scale: from the power of ten below their lowest x."""
+    lowest = min([1e6, *_values(series, 0)])
+    bottom = 10.0 ** math.floor(math.log10(max(1.0, lowest)))
+    return bottom, max([10 * bottom, *_values(series, 0), *_values(series, 1)])
 
 
-def cloud(one: Series, number: int, top: float, x_label: str, y_label: str) -> str:
-    """A cloud over the diagonal, in colour `number`; both axes logarithmic up to `top`. What is below 1 is drawn at 1."""
-    x, y = from_one(top, PANEL), from_one(top, PANEL, upright=True)
-    rule = f'x1="{x.place(1):.1f}" y1="{y.place(1):.1f}" x2="{x.place(top):.1f}" y2="{y.place(top):.1f}"'
+def cloud(one: Series, number: int, ends: tuple[float, float], x_label: str, y_label: str) -> str:
+    """A cloud over the diagonal, in colour `number`; both axes are logarithmic between `ends`, what is below lies on them."""
+    x, y = between(*ends, PANEL), between(*ends, PANEL, upright=True)
+    (x1, y1), (x2, y2) = ((x.place(end), y.place(end)) for end in ends)
     dots = [_dot(x.place(a), y.place(b), f"{b:.0f} for {a:.0f}") for a, b in one.points]
-    return _chart(PANEL, x, y, x_label, y_label, [f'<line class="diagonal" {rule}/>', _group(one, number, dots)])
+    rule = f'<line class="diagonal" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+    return _chart(PANEL, x, y, x_label, y_label, [rule, _group(one, number, dots)])
 
 
 def bars(groups: Sequence[str], series: Sequence[Series], y_label: str) -> str:
@@ -106,11 +110,9 @@ def heat(grid: Sequence[float], top: float, height: int | None = None, width: in
         f"<title>{value:.1f}</title></rect>"
         for number, value in enumerate(grid)
     )
-    shape = f"{width} / {height}" if height and width else "4 / 3"
-    return (
-        f'<svg class="grid" viewBox="0 0 8 8" preserveAspectRatio="none" style="aspect-ratio: {shape}" role="img">'
-        f"{cells}</svg>"
-    )
+    shape = f"aspect-ratio: {width} / {height}" if height and width else "aspect-ratio: 4 / 3"
+    drawn = 'viewBox="0 0 8 8" preserveAspectRatio="none" shape-rendering="crispEdges"'
+    return f'<svg class="grid" {drawn} style="{shape}" role="img">{cells}</svg>'
 
 
 def gradient() -> str:
@@ -154,7 +156,7 @@ def _chart(frame: Frame, x: Axis | None, y: Axis, x_label: str, y_label: str, bo
         f'<text class="label" x="{middle:.1f}" y="{frame.height - 8}" text-anchor="middle">{_text(x_label)}</text>'
     )
     drawn.append(
-        f'<text class="label" transform="translate(14 {(frame.top + floor) / 2:.1f}) rotate(-90)" '
+        f'<text class="label" transform="translate(11 {(frame.top + floor) / 2:.1f}) rotate(-90)" '
         f'text-anchor="middle">{_text(y_label)}</text>'
     )
     box = f'viewBox="0 0 {frame.width} {frame.height}"'

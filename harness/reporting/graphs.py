@@ -113,9 +113,9 @@ def clouds(parts: Sequence[Part]) -> tuple[Cloud, ...]:
         images = _images(part.row)
         step = max(1, len(images) // MOST_POINTS)
         series.append(Series(part.title, tuple((image.true, image.predicted) for image in images[::step])))
-    top = figures.shared_top(series)
+    ends = figures.shared_range(series)
     return tuple(
-        Cloud(part, figures.cloud(one, part.number, top, "true count", "predicted count"))
+        Cloud(part, figures.cloud(one, part.number, ends, "true count", "predicted count"))
         for part, one in zip(parts, series, strict=True)
     )
 
