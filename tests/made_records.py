@@ -19,7 +19,12 @@ def make_record(
     status: str = "ok",
     **changes: Any,
 ) -> Record:
-    """A record as a run writes it, of made-up counts."""
+    """A record as a run writes it, of made-up counts.
+
+    Args:
+        changes: `sizes` (height, width) of the images, `history` what of each epoch is not 1, `steps` in all, `schedule` of the
+            recipe's fields; others are fields of the record.
+    """
     base: dict[str, Any] = {
         "method": method,
         "variant": "",
@@ -31,6 +36,7 @@ def make_record(
         "pretrained": "none",
     } | {key: value for key, value in changes.items() if key in ("dataset", "fold", "seed", "select", "precision")}
     recipe = {"name": changes.get("recipe", "common"), "sigma": {"pixels": 4.0}}
+    recipe |= {"images_per_step": 1, "crops_per_image": 1, **changes.get("schedule", {})}
     recipe["stages"] = [{"optimizer": "adam", "learning_rate": 1e-4, "decay": "cosine"}]
     identity = {
         **base,
@@ -50,6 +56,12 @@ def make_record(
         }
         for n, (a, b) in enumerate(zip(true, predicted, strict=True))
     ]
+    for image, (height, width) in zip(images, changes.get("sizes", ()), strict=False):
+        image |= {"height": height, "width": width}
+    history = [
+        {"epoch": 1, "stage": "s", "loss": 1, "learning_rate": 1, "seconds": 60, "waited": 0, **entry}
+        for entry in changes.get("history", [{}])
+    ]
     finished = {
         "environment": {"device": "CPU", "backend": "tensorflow"},
         "data": {
@@ -64,13 +76,13 @@ def make_record(
         },
         "model": {"parameters": 10, "inference_parameters": 10, "inference_megabytes": 0.04, "stride": 4},
         "training": {
-            "epochs": 1,
-            "steps": 1,
+            "epochs": len(history),
+            "steps": changes.get("steps", 5 * len(history)),
             "seconds": 60.0,
             "wait_share": 0.0,
             "best_epoch": 1,
             "best_val_mae": 1.0,
-            "history": [{"epoch": 1, "stage": "s", "loss": 1, "learning_rate": 1, "seconds": 60, "waited": 0}],
+            "history": history,
         },
         "results": {
             "mae": float(np.abs(p - t).mean()),

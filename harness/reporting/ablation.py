@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.reporting.comparison import LEFT, published_of, section_of, table_name, title_of
+from harness.method import Method
+from harness.reporting import trained
+from harness.reporting.comparison import GAP, LEFT, gap, published_of, section_of, table_name, title_of
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, paired
 from harness.reporting.tables import Table, mark, printed, scored, signed, words
 from harness.reporting.versions import line_of
 
 
-def ablation_tables(comparisons: Sequence[Comparison], values: list[PublishedValue]) -> list[Table]:
-    """One table for each method of which a variant was run, within one comparison."""
+def ablation_tables(
+    comparisons: Sequence[Comparison], values: list[PublishedValue], methods: Mapping[str, Method] | None = None
+) -> list[Table]:
+    """One table for each method of which a variant was run, within one comparison.
+
+    Args:
+        methods: the methods of plugins by name, whose recipes say how much their papers trained.
+    """
     tables = []
     for comparison in comparisons:
         by_method: dict[str, list[Row]] = defaultdict(list)
@@ -21,13 +29,18 @@ def ablation_tables(comparisons: Sequence[Comparison], values: list[PublishedVal
             by_method[row.method.partition("[")[0]].append(row)
         for method, rows in sorted(by_method.items()):
             if any("[" in row.method for row in rows):
-                tables.append(_table(method, rows, comparison, values))
+                tables.append(_table(method, rows, comparison, values, methods or {}))
     return tables
 
 
-def _table(method: str, rows: list[Row], comparison: Comparison, values: list[PublishedValue]) -> Table:
+def _table(
+    method: str, rows: list[Row], comparison: Comparison, values: list[PublishedValue], methods: Mapping[str, Method]
+) -> Table:
     lines = []
-    for row in rows:
+    notes = ["against the whole method: difference of MAE, image by image, with its 95 % interval"]
+    shares = [trained.share(row, methods) for row in rows]
+    for row, share in zip(rows, shares, strict=True):
+        found = published_of(values, row.method, comparison.key.dataset, "mae")
         whole = _whole(method, row, rows)
         difference = paired(whole.records, row.records) if whole and row.records else None
         lines.append(
@@ -36,16 +49,20 @@ def _table(method: str, rows: list[Row], comparison: Comparison, values: list[Pu
                 scored(row.mae),
                 scored(row.rmse),
                 signed(difference),
-                printed(published_of(values, row.method, comparison.key.dataset, "mae")),
+                printed(found),
+                gap(row, found),
+                trained.as_cell(share),
             ]
         )
     mark(lines, (1, 2))
+    if any(share is not None for share in shares):
+        notes.append(trained.MEANING)
     return Table(
         table_name(comparison.key, f"ablation-{method}"),
         f"{title_of(comparison)}: variants of {rows[0].runs[0].method_title}",
-        ("method", "MAE", "RMSE", "against the whole method", "published MAE"),
+        ("method", "MAE", "RMSE", "against the whole method", "published MAE", GAP, trained.SHARE),
         tuple(tuple(line) for line in lines),
-        ("against the whole method: difference of MAE, image by image, with its 95 % interval",),
+        tuple(notes),
         LEFT,
         section_of(comparison.key),
     )

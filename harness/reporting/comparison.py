@@ -6,8 +6,9 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from harness.method import Method
 from harness.metrics import Metric
-from harness.reporting import extra
+from harness.reporting import extra, trained
 from harness.reporting.asked import budget_told, in_name, recipe_told
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, TableKey
@@ -15,6 +16,7 @@ from harness.reporting.tables import Cell, Table, mark, number, printed, scored,
 from harness.reporting.versions import name_of
 from harness.runs.records import Record
 
+GAP = "published − measured"
 HEADERS = (
     "method",
     "MAE",
@@ -22,7 +24,8 @@ HEADERS = (
     "behind the best",
     "published MAE",
     "published RMSE",
-    "gap MAE",
+    GAP,
+    trained.SHARE,
     "runs",
     "seeds",
     "train min",
@@ -32,6 +35,7 @@ HEADERS = (
 )
 FURTHER = HEADERS.index("runs")  # before it stand the metrics of plugins
 COMPACT = ("method", "MAE", "RMSE", "published MAE", "runs", "train min")
+IMPORTANT = ("method", "MAE", trained.SHARE, GAP, "published MAE", "RMSE", "behind the best", "published RMSE", "runs")
 LEFT = frozenset({"method", "pretrained", "precision", "device", "source"})
 TOO_GOOD = 0.9  # a whole interval below this share of the published MAE is suspicious
 FLOOR = "*mean of the training counts (floor)*"
@@ -57,18 +61,22 @@ def title_of(comparison: Comparison) -> str:
 
 
 def comparison_table(
-    comparison: Comparison, values: list[PublishedValue], known: Mapping[str, Metric] | None = None
+    comparison: Comparison,
+    values: list[PublishedValue],
+    known: Mapping[str, Metric] | None = None,
+    methods: Mapping[str, Method] | None = None,
 ) -> Table:
     """The table of one benchmark, recipe, budget and way of selection; best first.
 
     Args:
         known: the metrics of plugins by name; what records hold of them are further columns.
+        methods: the methods of plugins by name, whose recipes say how much their papers trained.
     """
     further = extra.headers(comparison.records, known or {}, HEADERS)
     headers = (*HEADERS[:FURTHER], *further.values(), *HEADERS[FURTHER:])
     rows = []
     for row in comparison.rows:
-        line = _cells(row, comparison, values)
+        line = _cells(row, comparison, values, methods or {})
         rows.append([*line[:FURTHER], *extra.cells(row, further), *line[FURTHER:]])
     mark(rows, (1, 2))
     if comparison.floor:
@@ -79,9 +87,10 @@ def comparison_table(
         title_of(comparison),
         headers,
         tuple(tuple(row) for row in rows),
-        tuple(_caption(comparison, values)),
+        tuple(_caption(comparison, values, methods or {})),
         LEFT,
         section_of(comparison.key),
+        IMPORTANT,
     )
 
 
@@ -107,16 +116,19 @@ def row_title(row: Row) -> str:
     return title
 
 
-def _cells(row: Row, comparison: Comparison, values: list[PublishedValue]) -> list[Cell]:
+def gap(row: Row, published: list[float]) -> Cell:
+    """What papers print (the lowest, where they disagree) less the row's MAE: below zero where the row is worse."""
+    return number(published[0] - row.mae.value, sign=True) if row.mae and published else Cell()
+
+
+def _cells(row: Row, comparison: Comparison, values: list[PublishedValue], methods: Mapping[str, Method]) -> list[Cell]:
     dataset = comparison.key.dataset
     title = row_title(row)
     if too_good(row, dataset, values):
         title += " (FAR BETTER THAN ITS PAPER: look for a leak)"
     found = [published_of(values, row.method, dataset, metric) for metric in ("mae", "rmse")]
-    gap = number(row.mae.value - found[0][0]) if row.mae and found[0] else Cell()
-    if gap.value is not None and isinstance(gap.value, float) and gap.value > 0:
-        gap = Cell(f"+{gap.text}", gap.value)
-    head = [words(title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found), gap]
+    head = [words(title, row.title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found)]
+    head += [gap(row, found[0]), trained.as_cell(trained.share(row, methods))]
     some = row.runs[0]
     tail = [words(some.pretrained), words(some.precision)]
     if not row.records:
@@ -133,7 +145,7 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue]) -> li
     ]
 
 
-def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:
+def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapping[str, Method]) -> list[str]:
     first, key = comparison.records[0], comparison.key
     finished = [record for record in comparison.records if record.status == "ok"]
     lines = [budget_told(first), recipe_told(finished or list(comparison.records))]
@@ -162,7 +174,9 @@ def _caption(comparison: Comparison, values: list[PublishedValue]) -> list[str]:
     sources = sorted({f"{v.paper}, {v.table}" for v in values if v.dataset == key.dataset and _shown(comparison, v)})
     if sources:
         lines.append(f"published numbers (their own training and budget): {'; '.join(sources)}")
-        lines.append("gap MAE: measured less published (the lowest, where papers disagree)")
+        lines.append(f"{GAP}: of the MAE; below zero where the paper's is better (its lowest, where papers disagree)")
+    if any(trained.share(row, methods) is not None for row in comparison.rows):
+        lines.append(trained.MEANING)
     lines.append(
         "behind the best: the MAE less that of the first row, image by image; clearly behind where the whole interval is above "
         "zero. Clearly better than the floor: the same against the floor, the whole interval below zero"

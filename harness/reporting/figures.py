@@ -5,170 +5,162 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT = 520, 320
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 44
-MOST_DECADES = 6
+from harness.reporting.axes import Axis, Frame, between, decades, linear
+
+WIDE = Frame(520, 320, 58, 20, 12, 44)
+PANEL = Frame(220, 200, 54, 12, 8, 40)  # one of many
 MOST_DOTS = 60  # of one line; more would hide it, and make the page heavy
 COLOURS = 10  # the page defines classes c0 … c9
+RAMP = (
+    (68, 1, 84),
+    (59, 82, 139),
+    (33, 145, 140),
+    (94, 201, 98),
+    (253, 231, 37),
+)  # RGB, from nobody to most; on any ground
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line, cloud or set of bars: `points` are (x, y)."""
+    """One line, cloud or set of bars: `points` are (x, y); `anchor` is what links to it name, if any do."""
 
     label: str
     points: tuple[tuple[float, float], ...]
+    anchor: str = ""
 
 
-def lines(series: Sequence[Series], x_label: str, y_label: str, logarithmic: bool = False) -> str:
-    """Learning curves. Both axes begin at zero, or the upright one is logarithmic over the range of the values.
+def lines(
+    series: Sequence[Series], x_label: str, y_label: str, logarithmic: bool = False, logarithmic_x: bool = False
+) -> str:
+    """Curves. An axis begins at zero, or is logarithmic over the range of its values.
 
     Returns:
-        SVG; "" where the axis is logarithmic and no value above zero. Others are left out of it.
+        SVG; "" where there is no point. What a logarithmic axis has no place for (zero and below) is left out.
     """
-    if logarithmic:
-        series = [Series(one.label, tuple(point for point in one.points if point[1] > 0)) for one in series]
-        if not any(one.points for one in series):
-            return ""
-    x = _linear(_values(series, 0))
-    y = _decades(_values(series, 1)) if logarithmic else _linear(_values(series, 1), upright=True)
+    series = [
+        Series(
+            one.label,
+            tuple((a, b) for a, b in one.points if (a > 0 or not logarithmic_x) and (b > 0 or not logarithmic)),
+            one.anchor,
+        )
+        for one in series
+    ]
+    if not any(one.points for one in series):
+        return ""
+    x = (decades if logarithmic_x else linear)(_values(series, 0), WIDE)
+    y = (decades if logarithmic else linear)(_values(series, 1), WIDE, upright=True)
     body = []
     for number, one in enumerate(series):
         path = " ".join(f"{x.place(a):.1f},{y.place(b):.1f}" for a, b in one.points)
-        body.append(
-            f'<polyline class="line c{number % COLOURS}" points="{path}"><title>{_text(one.label)}</title></polyline>'
-        )
-        shown = "{:.3g}" if logarithmic else "{:.1f}"
-        body += [
-            _dot(x.place(a), y.place(b), number, f"{one.label}: {shown.format(b)} at {a:g}", 2.5)
-            for a, b in one.points
-            if not logarithmic or len(one.points) <= MOST_DOTS
-        ]
-    return _chart(x, y, x_label, y_label, body)
+        parts = [f'<polyline points="{path}"><title>{_text(one.label)}</title></polyline>'] if one.points else []
+        for a, b in one.points if len(one.points) <= MOST_DOTS else ():
+            shown = f"{b:.3g}" if logarithmic else f"{b:.1f}"
+            parts.append(_dot(x.place(a), y.place(b), f"{one.label}: {shown} at {a:,.4g}"))
+        body.append(_group(one, number, parts))
+    return _chart(WIDE, x, y, x_label, y_label, body)
 
 
-def scatter(series: Sequence[Series], x_label: str, y_label: str) -> str:
-    """Clouds over the diagonal, both axes logarithmic; what is below 1 is drawn at 1."""
-    top = max([10.0, *_values(series, 0), *_values(series, 1)])
-    x, y = _logarithmic(top), _logarithmic(top, upright=True)
-    body = [
-        f'<line class="rule" x1="{x.place(1):.1f}" y1="{y.place(1):.1f}" x2="{x.place(top):.1f}" y2="{y.place(top):.1f}"/>'
-    ]
-    for number, one in enumerate(series):
-        body += [
-            _dot(x.place(max(a, 1)), y.place(max(b, 1)), number, f"{one.label}: {b:.0f} for {a:.0f}", 2.5)
-            for a, b in one.points
-        ]
-    return _chart(x, y, x_label, y_label, body)
+def shared_range(series: Sequence[Series]) -> tuple[float, float]:
+    """Where both axes of clouds begin and end that are to have one scale: from the power of ten below their lowest x."""
+    lowest = min([1e6, *_values(series, 0)])
+    bottom = 10.0 ** math.floor(math.log10(max(1.0, lowest)))
+    return bottom, max([10 * bottom, *_values(series, 0), *_values(series, 1)])
+
+
+def cloud(one: Series, number: int, ends: tuple[float, float], x_label: str, y_label: str) -> str:
+    """A cloud over the diagonal, in colour `number`; both axes are logarithmic between `ends`, what is below lies on them."""
+    x, y = between(*ends, PANEL), between(*ends, PANEL, upright=True)
+    (x1, y1), (x2, y2) = ((x.place(end), y.place(end)) for end in ends)
+    dots = [_dot(x.place(a), y.place(b), f"{b:.0f} for {a:.0f}") for a, b in one.points]
+    rule = f'<line class="diagonal" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+    return _chart(PANEL, x, y, x_label, y_label, [rule, _group(one, number, dots)])
 
 
 def bars(groups: Sequence[str], series: Sequence[Series], y_label: str) -> str:
     """Bars side by side for each group; `points` are (number of the group, value)."""
-    y = _linear(_values(series, 1), upright=True)
-    span = (WIDTH - LEFT - RIGHT) / max(1, len(groups))
-    wide = 0.8 * span / max(1, len(series))
+    y = linear(_values(series, 1), WIDE, upright=True)
+    span = (WIDE.width - WIDE.left - WIDE.right) / max(1, len(groups))
+    wide, floor = 0.8 * span / max(1, len(series)), WIDE.height - WIDE.bottom
     body = []
     for number, one in enumerate(series):
+        parts = []
         for group, value in one.points:
-            left = LEFT + (group + 0.1) * span + number * wide
-            top = y.place(value)
+            left, top = WIDE.left + (group + 0.1) * span + number * wide, y.place(value)
+            size = f'width="{max(1.0, wide - 1):.1f}" height="{floor - top:.1f}"'
             title = _text(f"{one.label}, {groups[int(group)]}: {value:.1f}")
-            body.append(
-                f'<rect class="fill c{number % COLOURS}" x="{left:.1f}" y="{top:.1f}" width="{max(1.0, wide - 1):.1f}" '
-                f'height="{HEIGHT - BOTTOM - top:.1f}"><title>{title}</title></rect>'
-            )
+            parts.append(f'<rect x="{left:.1f}" y="{top:.1f}" {size}><title>{title}</title></rect>')
+        body.append(_group(one, number, parts))
     for number, name in enumerate(groups):
-        middle = LEFT + (number + 0.5) * span
-        body.append(
-            f'<text class="tick" x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_text(name)}</text>'
-        )
-    return _chart(None, y, "", y_label, body)
+        middle = WIDE.left + (number + 0.5) * span
+        body.append(f'<text class="tick" x="{middle:.1f}" y="{floor + 16}" text-anchor="middle">{_text(name)}</text>')
+    return _chart(WIDE, None, y, "", y_label, body)
 
 
-def heat(grid: Sequence[float], top: float) -> str:
-    """An 8×8 grid of counts, opaque at `top`."""
-    cells = []
-    for number, value in enumerate(grid):
-        share = min(1.0, max(0.0, value / top)) if top > 0 else 0.0
-        cells.append(
-            f'<rect class="heat" x="{number % 8}" y="{number // 8}" width="1" height="1" '
-            f'opacity="{share**0.5:.3f}"><title>{value:.1f}</title></rect>'
-        )
-    return f'<svg class="grid" viewBox="0 0 8 8" role="img">{"".join(cells)}</svg>'
+def heat(grid: Sequence[float], top: float, height: int | None = None, width: int | None = None) -> str:
+    """An 8×8 grid of counts in the colours of `RAMP`, by the square root of their share of `top`.
+
+    Args:
+        height, width: of the picture, whose proportions it has; 3 to 4 where they are not known.
+    """
+    cells = "".join(
+        f'<rect x="{number % 8}" y="{number // 8}" width="1" height="1" fill="{_colour(value, top)}">'
+        f"<title>{value:.1f}</title></rect>"
+        for number, value in enumerate(grid)
+    )
+    shape = f"aspect-ratio: {width} / {height}" if height and width else "aspect-ratio: 4 / 3"
+    drawn = 'viewBox="0 0 8 8" preserveAspectRatio="none" shape-rendering="crispEdges"'
+    return f'<svg class="grid" {drawn} style="{shape}" role="img">{cells}</svg>'
 
 
-@dataclass(frozen=True)
-class _Axis:
-    place: Callable[[float], float]
-    ticks: tuple[float, ...]
+def gradient() -> str:
+    """`RAMP` as a background in CSS."""
+    return f"linear-gradient(to right, {', '.join(f'rgb({r}, {g}, {b})' for r, g, b in RAMP)})"
+
+
+def _colour(value: float, top: float) -> str:
+    share = min(1.0, max(0.0, value / top)) ** 0.5 if top > 0 else 0.0
+    place = share * (len(RAMP) - 1)
+    below = min(int(place), len(RAMP) - 2)
+    pairs = zip(RAMP[below], RAMP[below + 1], strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - below)):02x}" for a, b in pairs)
 
 
 def _values(series: Sequence[Series], axis: int) -> list[float]:
     return [point[axis] for one in series for point in one.points]
 
 
-def _ends(upright: bool) -> tuple[float, float]:
-    return (HEIGHT - BOTTOM, TOP) if upright else (LEFT, WIDTH - RIGHT)
+def _group(one: Series, number: int, parts: Sequence[str]) -> str:
+    name = f' id="{_text(one.anchor)}"' if one.anchor else ""
+    return f'<g class="series c{number % COLOURS}"{name}>{"".join(parts)}</g>'
 
 
-def _linear(values: Sequence[float], upright: bool = False) -> _Axis:
-    top = max([0.0, *values]) or 1.0
-    step = 10 ** math.floor(math.log10(top / 4))
-    step *= next(factor for factor in (1, 2, 5, 10) if top / (step * factor) <= 5)
-    begin, end = _ends(upright)
-    ticks = tuple(step * number for number in range(int(top / step * 1.0001) + 1))
-    return _Axis(lambda value: begin + (end - begin) * value / (top * 1.03), ticks)
+def _dot(x: float, y: float, title: str) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{_text(title)}</title></circle>'
 
 
-def _logarithmic(top: float, upright: bool = False) -> _Axis:
-    begin, end = _ends(upright)
-    length = math.log10(top * 1.1)
-    ticks = tuple(10.0**power for power in range(int(length) + 1))
-    return _Axis(lambda value: begin + (end - begin) * math.log10(max(value, 1.0)) / length, ticks)
-
-
-def _decades(values: Sequence[float]) -> _Axis:
-    """The upright logarithmic axis of values above zero: from the tick below them to the tick above, at most eight ticks."""
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    if high - low > MOST_DECADES:
-        step = -(-(high - low) // MOST_DECADES)
-        marks = [10.0**power for power in range(low, high + step, step)]
-    else:
-        factors = (1, 2, 5) if high - low <= 2 else (1,)
-        marks = [float(f"{factor}e{power}") for power in range(low, high + 1) for factor in factors]
-    below = max((mark for mark in marks if mark <= min(values)), default=marks[0])
-    above = min((mark for mark in marks if mark >= max(values) and mark > below), default=marks[-1])
-    first, last = math.log10(below), math.log10(above)
-    begin, end = _ends(upright=True)
-    ticks = tuple(mark for mark in marks if below <= mark <= above)
-    return _Axis(lambda value: begin + (end - begin) * (math.log10(value) - first) / (last - first), ticks)
-
-
-def _dot(x: float, y: float, number: int, title: str, radius: float) -> str:
-    place = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius}"'
-    return f'<circle class="fill c{number % COLOURS}" {place}><title>{_text(title)}</title></circle>'
-
-
-def _chart(x: _Axis | None, y: _Axis, x_label: str, y_label: str, body: list[str]) -> str:
-    floor, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    frame = []
+def _chart(frame: Frame, x: Axis | None, y: Axis, x_label: str, y_label: str, body: list[str]) -> str:
+    floor, right = frame.height - frame.bottom, frame.width - frame.right
+    drawn = []
     for value in y.ticks:
         at = y.place(value)
-        frame.append(f'<line class="rule" x1="{LEFT}" y1="{at:.1f}" x2="{right}" y2="{at:.1f}"/>')
-        frame.append(f'<text class="tick" x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{value:g}</text>')
+        drawn.append(f'<line class="rule" x1="{frame.left}" y1="{at:.1f}" x2="{right}" y2="{at:.1f}"/>')
+        drawn.append(f'<text class="tick" x="{frame.left - 6}" y="{at + 4:.1f}" text-anchor="end">{value:g}</text>')
     for value in x.ticks if x else ():
         at = x.place(value)  # type: ignore[union-attr]
-        frame.append(f'<text class="tick" x="{at:.1f}" y="{floor + 16}" text-anchor="middle">{value:g}</text>')
-    middle = (LEFT + right) / 2
-    frame.append(f'<text class="label" x="{middle:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{_text(x_label)}</text>')
-    frame.append(
-        f'<text class="label" transform="translate(14 {(TOP + floor) / 2:.1f}) rotate(-90)" '
+        drawn.append(f'<text class="tick" x="{at:.1f}" y="{floor + 16}" text-anchor="middle">{value:g}</text>')
+    middle = (frame.left + right) / 2
+    drawn.append(
+        f'<text class="label" x="{middle:.1f}" y="{frame.height - 8}" text-anchor="middle">{_text(x_label)}</text>'
+    )
+    drawn.append(
+        f'<text class="label" transform="translate(11 {(frame.top + floor) / 2:.1f}) rotate(-90)" '
         f'text-anchor="middle">{_text(y_label)}</text>'
     )
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(frame)}{"".join(body)}</svg>'
+    box = f'viewBox="0 0 {frame.width} {frame.height}"'
+    return f'<svg class="chart" {box} role="img">{"".join(drawn)}{"".join(body)}</svg>'
 
 
 def _text(text: str) -> str:

@@ -38,10 +38,10 @@ def all_tables(
     tables = overall_tables(found)
     shown = set()
     for comparison in found:
-        tables.append(comparison_table(comparison, values, host.metrics))
+        tables.append(comparison_table(comparison, values, host.metrics, host.methods))
         tables += group_tables(comparison, values)
         shown.add((comparison.key.dataset, comparison.records[0].dataset_title))
-    tables += ablation_tables(found, values)
+    tables += ablation_tables(found, values, host.methods)
     tables += runtime_tables(runtimes, records)
     tables += [table for dataset, title in sorted(shown) if (table := published_table(dataset, title, values))]
     return tables
@@ -65,7 +65,7 @@ def comparison(records: Iterable[Record], host: Host, level: int = 2, compact: b
     values = published.gather(host)
     parts = []
     for found in comparisons(records):
-        table = comparison_table(found, values, host.metrics)
+        table = comparison_table(found, values, host.metrics, host.methods)
         left_out = set(HEADERS) - set(COMPACT) if compact else set()
         parts.append(table.markdown(level, [header for header in table.headers if header not in left_out]))
     return "\n\n".join(parts)

@@ -29,11 +29,23 @@ class Score:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what people read, what programs read, and "best" or "second" where it is that of its column."""
+    """One cell: what people read, what programs read, and "best" or "second" where it is that of its column.
+
+    `of` is the title of the row it names, where its text says more.
+    """
 
     text: str = MISSING
     value: Score | float | str | None = None
     rank: str = ""
+    of: str = ""
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """Its text, "[" and the interval if it is a score with one; ("…", "", "") if not."""
+        if not isinstance(self.value, Score):
+            return self.text, "", ""
+        number, bracket, interval = self.text.partition(" [")
+        return number, bracket, f"[{interval}" if bracket else ""
 
     @property
     def markdown(self) -> str:
@@ -53,7 +65,7 @@ class Table:
     """A titled table with notes under it. `name` is its file name and its marker; `rows` are as long as `headers`.
 
     Columns with nothing in any row are left out. `left` names the columns of words; `section` is the comparison it belongs
-    to, if any.
+    to, if any. `important` names the columns that a narrow screen shows, the first of them first; then come the others.
     """
 
     name: str
@@ -63,6 +75,13 @@ class Table:
     notes: tuple[str, ...] = ()
     left: frozenset[str] = frozenset({"method"})
     section: str = ""
+    important: tuple[str, ...] = ()
+
+    def rank(self, header: str) -> int:
+        """The place of a column by importance."""
+        if header in self.important:
+            return self.important.index(header)
+        return len(self.important) + self.headers.index(header)
 
     def __post_init__(self) -> None:
         some = [
@@ -122,13 +141,13 @@ class Table:
         }
 
 
-def number(value: float | None, digits: int = 1) -> Cell:
-    """A cell that shows `value` with so many decimals; missing where it is None."""
-    return Cell() if value is None else Cell(f"{value:.{digits}f}", value)
+def number(value: float | None, digits: int = 1, sign: bool = False) -> Cell:
+    """A cell that shows `value` with so many decimals, of a difference with its sign; missing where it is None."""
+    return Cell() if value is None else Cell(f"{value:{'+' if sign else ''}.{digits}f}", value)
 
 
-def words(text: str) -> Cell:
-    return Cell(text or MISSING, text)
+def words(text: str, of: str = "") -> Cell:
+    return Cell(text or MISSING, text, of=of)
 
 
 def scored(score: Score | None) -> Cell:

@@ -120,6 +120,8 @@ def _image(result: ImageResult) -> dict[str, Any]:
         "predicted_grid": [round(float(value), 4) for value in result.predicted_grid.ravel()],
         "seconds": round(result.seconds, 4),
         "groups": {key: value for key, value in result.groups.items() if key not in OWN_GROUPS},
+        "height": result.height,
+        "width": result.width,
     }
 
 

@@ -85,7 +85,10 @@ class Training(_Strict):
 
 
 class ImageCount(_Strict):
-    """One test image: counts, their 8×8 grids (row by row, 64 numbers), the seconds of its forward pass, its groups."""
+    """One test image: counts, their 8×8 grids (row by row, 64 numbers), the seconds of its forward pass, its groups.
+
+    `height` and `width` are the pixels of the picture that was predicted; None in records made before they were kept.
+    """
 
     image: str
     true: float
@@ -94,6 +97,8 @@ class ImageCount(_Strict):
     predicted_grid: list[float] = Field(min_length=64, max_length=64)
     seconds: float
     groups: dict[str, str] = {}
+    height: int | None = Field(default=None, gt=0)
+    width: int | None = Field(default=None, gt=0)
 
 
 class Results(_Strict):

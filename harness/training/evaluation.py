@@ -24,7 +24,7 @@ class ImageResult:
     """One image: its counts, the 8×8 grids they add up from, and the seconds its forward pass took.
 
     `density` is its predicted map, float32 [ceil(H/stride), ceil(W/stride)], where it was asked to be kept; `inexact` says
-    that it was too large to be seen whole by a network that must.
+    that it was too large to be seen whole by a network that must; `height` and `width` are its pixels.
     """
 
     image: str
@@ -36,6 +36,8 @@ class ImageResult:
     groups: Mapping[str, str] = field(default_factory=dict)
     density: np.ndarray | None = None
     inexact: bool = False
+    height: int | None = None
+    width: int | None = None
 
 
 def evaluate(
@@ -75,6 +77,8 @@ def evaluate(
                 groups=scene.sample.groups,
                 density=density if scene.sample.name in keep else None,
                 inexact=inexact(method, image.shape),
+                height=height,
+                width=width,
             )
         )
         progress(number + 1, images)

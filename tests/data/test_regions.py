@@ -83,6 +83,8 @@ def test_a_region_of_another_size_is_named(tmp_path: Path) -> None:
 def test_predictions_outside_do_not_count(tmp_path: Path) -> None:
     from harness.data.image_store import ImageStore
     from harness.data.scenes import scenes
+    from harness.runs.outcome import _image
+    from harness.runs.records import ImageCount
     from harness.training.evaluation import evaluate
 
     class Ones:
@@ -99,6 +101,8 @@ def test_predictions_outside_do_not_count(tmp_path: Path) -> None:
         assert result.predicted == pytest.approx(region.sum(), rel=1e-5)
         assert result.true == len(points_inside(benchmark.read_points(sample), region))
         assert result.true_grid.sum() == result.true
+        kept = ImageCount.model_validate(_image(result))  # as a record has it
+        assert (kept.height, kept.width) == region.shape
 
 
 def test_masked_and_blurred_pixels_are_cached_apart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -75,6 +76,7 @@ def test_columns_are_sorted_by_what_every_machine_computes_alike(tmp_path: Path)
 def test_grids_stand_in_for_pictures_that_were_not_kept(runs: Path) -> None:
     text = made(runs)
     assert text.count('class="grid"') == 3 * 4  # three images; the truth and three methods
+    assert text.count('class="ramp"') == 3  # and what their colours mean
     assert 'alt="density, MCNN"' not in text
 
 
@@ -100,7 +102,7 @@ def browser() -> str:
 PROBE = """<script>
 const errors = []; window.addEventListener("error", event => errors.push(event.message));
 window.addEventListener("load", () => {
-  const table = document.querySelector("#synth-common-smoke + .wide table");
+  const table = document.querySelector("#synth-common-smoke ~ .wide table");
   const names = () => [...table.tBodies[0].rows].map(row => row.cells[0].textContent.slice(0, 4)).join(",");
   const said = [names()];
   const head = [...table.querySelectorAll("th button")].find(button => button.textContent === "MAE");
@@ -118,17 +120,46 @@ window.addEventListener("load", () => {
 
 @pytest.mark.parametrize("width", [390, 1300])
 def test_in_a_browser(runs: Path, tmp_path: Path, width: int) -> None:
-    path = tmp_path / "probe.html"
-    path.write_text(made(runs).replace("</head>", PROBE, 1))
-    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run(
-        [*command, f"--window-size={width},900", "--dump-dom", f"file://{path}"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    said = re.findall(r"<pre>SAID (.*) DIAS</pre>", done.stdout)
-    assert len(said) == 2, done.stdout[-500:] + done.stderr[-1000:]
-    before, up, down, *rest = said[-1].split(" | ")  # the first is the probe itself
+    before, up, down, *rest = probed(tmp_path, made(runs), PROBE, width)
     assert before == "MCNN,HSRN,CSRN,mean" and up == "MCNN,HSRN,mean,CSRN" and down == "CSRN,mean,HSRN,MCNN"
     assert rest == ["fits", "two themes", "pictures load", "no errors"]
+
+
+CHOOSER = """<script>
+window.addEventListener("load", () => {
+  const box = document.querySelector("#shtech_a-common-smoke ~ .wide"), table = box.querySelector("table");
+  const said = [], heads = () => [...table.tHead.rows[0].cells].filter(head => head.offsetWidth).map(head => head.textContent);
+  const say = () => said.push(heads().join(",") + (box.scrollWidth <= box.clientWidth ? "" : ",too wide"));
+  say();
+  document.body.style.width = "390px"; dispatchEvent(new Event("resize")); say();
+  const list = [...box.previousElementSibling.querySelectorAll("label")];
+  const tick = name => list.find(label => label.textContent.trim() === name).querySelector("input");
+  tick("MAE").click(); tick("runs").click(); tick("of the paper's training").click(); say();
+  said.push(box.previousElementSibling.querySelector("summary").textContent);
+  document.body.style.width = "1300px"; dispatchEvent(new Event("resize")); say();
+  [...box.previousElementSibling.querySelectorAll("button")].find(one => one.textContent === "what fits").click(); say();
+  document.body.innerHTML = "<pre>SAID " + said.join(" | ") + " DIAS</pre>";
+});
+</script></head>"""
+
+
+def test_columns_fit_until_someone_chooses(tmp_path: Path) -> None:
+    for record in (make_record(dataset="shtech_a"), make_record("csrnet", dataset="shtech_a", predicted=(10, 10, 10))):
+        written(tmp_path / "runs", record)
+    whole, narrow, chosen, summary, stays, again = probed(tmp_path, made(tmp_path / "runs"), CHOOSER, 1300)
+    assert whole.startswith("method,MAE,RMSE,behind the best,published MAE,published RMSE,published − measured,")
+    assert narrow == "method,MAE,of the paper's training"
+    assert chosen == "method,runs" and summary.startswith("columns (2 of 1") and stays == chosen
+    assert again == whole
+
+
+def probed(folder: Path, text: str, probe: str, width: int) -> list[str]:
+    """What `probe` says of the page in a browser."""
+    path = folder / "probe.html"
+    path.write_text(text.replace("</head>", probe, 1))
+    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--disable-background-networking", f"--window-size={width},900", "--dump-dom", f"file://{path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    said = re.findall(r"<pre>SAID (.*) DIAS</pre>", done.stdout)
+    assert len(said) == 2, done.stdout[-500:] + done.stderr[-1000:]
+    return html.unescape(said[-1]).split(" | ")  # the first is the probe itself

@@ -47,7 +47,7 @@ def test_best_second_gap_and_distance_by_hand() -> None:
     assert [cell.rank for cell in column(table, "MAE").values()] == ["best", "second", "", ""]
     assert column(table, "MAE")["MCNN"].markdown.startswith("**1.0 [")
     assert column(table, "MAE")["CSRNET"].markdown.startswith("<u>4.0 [")
-    assert column(table, "gap MAE")["MCNN"].text == "+0.5"
+    assert column(table, "published − measured")["MCNN"].text == "-0.5"
     behind = column(table, "behind the best")["CSRNET"].value
     assert isinstance(behind, Score) and behind.value == pytest.approx(3.0) and 2 <= behind.low < behind.high <= 4
     assert column(table, "behind the best")["MCNN"].value is None

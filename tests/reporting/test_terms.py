@@ -55,7 +55,7 @@ def test_there_are_ticks_whatever_the_range(values: tuple[float, float]) -> None
     found = [float(tick) for tick in ticks(svg)]
     assert 2 <= len(found) <= 8 and found == sorted(found) and len(set(found)) == len(found)
     assert min(found) <= min(values) and max(values) <= max(found)
-    assert all(figures.TOP <= y <= figures.HEIGHT - figures.BOTTOM for y in heights(svg))
+    assert all(figures.WIDE.top <= y <= figures.WIDE.height - figures.WIDE.bottom for y in heights(svg))
 
 
 def test_what_a_logarithm_does_not_have_is_left_out() -> None:

@@ -36,13 +36,22 @@ def test_there_is_a_fixture_of_this_schema_version() -> None:
     assert (FIXTURES / f"v{records.SCHEMA_VERSION}.json").is_file()
 
 
+def test_sizes_of_pictures_are_kept_and_old_records_have_none(tmp_path: Path) -> None:
+    old = make_record()
+    assert old.results is not None and old.results.per_image[0].height is old.results.per_image[0].width is None
+    new = make_record(sizes=((48, 64), (50, 70), (2, 3)))
+    found = records.read(written(tmp_path, new))
+    assert found == new and found.results is not None
+    assert [(image.height, image.width) for image in found.results.per_image] == [(48, 64), (50, 70), (2, 3)]
+
+
 def edit(path: Path, **changes: Any) -> None:
     content = json.loads(path.read_text())
     for place, value in changes.items():
         at = content
         *parents, last = place.split("__")
         for key in parents:
-            at = at[key]
+            at = at[int(key) if isinstance(at, list) else key]
         at[last] = value
     path.write_text(json.dumps(content))
 
@@ -59,6 +68,7 @@ def edit(path: Path, **changes: Any) -> None:
         ({"schema_version": 99}, "schema version 99; this harness reads 1"),
         ({"surprise": 1}, "not a valid record: surprise"),
         ({"data__test_images": 2}, "2 test images, but counts of 3"),
+        ({"results__per_image__0__height": 0}, "not a valid record: results.per_image.0.height"),
     ],
 )
 def test_a_record_changed_by_hand_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

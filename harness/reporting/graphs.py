@@ -1,0 +1,192 @@
+"""The figures of one comparison: curves, clouds, errors by count, density and size, each with what is said below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.reporting import figures
+from harness.reporting.figures import Series
+from harness.reporting.groups import LEVELS
+from harness.reporting.rows import Row
+from harness.reporting.trained import crops_seen
+from harness.runs.records import ImageCount
+
+MOST_POINTS = 400  # dots of one method in a scatter
+MOST_BINS = 8
+LEAST_A_BIN = 4  # images, where there are enough for two bins
+WIDE_RANGE = 20  # largest over smallest value from which an axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Part:
+    """One method's part of the page: its row, and where its line in the table, its curve and the rest of it are."""
+
+    row: Row
+    number: int
+    anchor: str
+
+    @property
+    def title(self) -> str:
+        return self.row.title
+
+    def at(self, what: str) -> str:
+        """The anchor of its "curve", "scatter" or "picture"."""
+        return f"{self.anchor}-{what}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart and its caption; `svg` is "" where it is left out, and the caption says why."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One method's scatter."""
+
+    part: Part
+    svg: str
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The curves of one method's loss, term by term; the names in the order of the colours."""
+
+    title: str
+    names: tuple[str, ...]
+    curves: str
+
+
+def learning(parts: Sequence[Part]) -> Figure:
+    """Validation error against crops trained on."""
+    series = [Series(part.title, tuple(sorted(_validations(part.row).items())), part.at("curve")) for part in parts]
+    heights = [value for one in series for _, value in one.points]
+    svg = figures.lines(series, "crops trained on", "validation MAE", _far_apart(heights), logarithmic_x=True)
+    if not svg:
+        return Figure("", "Error against crops trained on: left out, these records hold no validations")
+    falling = [
+        one.label for one in series if len(one.points) > 1 and one.points[-1][1] == min(b for _, b in one.points)
+    ]
+    caption = "Error on the validation images against crops trained on (the mean over a row's runs)."
+    if falling:
+        caption += f" Lowest at the last look, so perhaps still learning: {', '.join(falling)}."
+    return Figure(svg, caption)
+
+
+def _validations(row: Row) -> dict[float, float]:
+    """Validation MAE by crops trained on: means over the runs, of what all of them have."""
+    found: dict[float, list[float]] = {}
+    for record in row.records:
+        for epoch in record.training.history:  # type: ignore[union-attr]
+            crops = crops_seen(record, epoch.epoch)
+            if epoch.val_mae is not None and crops is not None:
+                found.setdefault(float(crops), []).append(epoch.val_mae)
+    return {crops: float(np.mean(values)) for crops, values in found.items() if len(values) == len(row.records)}
+
+
+def terms(row: Row) -> Terms | None:
+    """Of the first run of a method whose loss has several terms."""
+    history = row.records[0].training.history  # type: ignore[union-attr]
+    names = list(dict.fromkeys(name for epoch in history for name in epoch.terms))[: figures.COLOURS]
+    if len(names) < 2:
+        return None
+    series = [
+        Series(
+            name.removesuffix("_loss"),
+            tuple((float(epoch.epoch), epoch.terms[name]) for epoch in history if name in epoch.terms),
+        )
+        for name in names
+    ]
+    curves = figures.lines(series, "epoch", "term of the loss", logarithmic=True)
+    return Terms(row.title, tuple(one.label for one in series), curves) if curves else None
+
+
+def clouds(parts: Sequence[Part]) -> tuple[Cloud, ...]:
+    """One scatter a method, all of one scale."""
+    series = []
+    for part in parts:
+        images = _images(part.row)
+        step = max(1, len(images) // MOST_POINTS)
+        series.append(Series(part.title, tuple((image.true, image.predicted) for image in images[::step])))
+    ends = figures.shared_range(series)
+    return tuple(
+        Cloud(part, figures.cloud(one, part.number, ends, "true count", "predicted count"))
+        for part, one in zip(parts, series, strict=True)
+    )
+
+
+def levels(parts: Sequence[Part]) -> Figure:
+    """Error by number of heads."""
+    series = []
+    for part in parts:
+        points = []
+        for number, (_, below, last) in enumerate(LEVELS):
+            errors = [abs(image.predicted - image.true) for image in _images(part.row) if below < image.true <= last]
+            if errors:
+                points.append((float(number), float(np.mean(errors))))
+        series.append(Series(part.title, tuple(points)))
+    return Figure(figures.bars([name for name, _, _ in LEVELS], series, "MAE"), "Error by number of heads in the image")
+
+
+def densities(parts: Sequence[Part]) -> Figure:
+    """Error against heads per megapixel. Less than one is drawn at one, for the axis' sake."""
+    return _binned(parts, "density", "heads per megapixel", lambda image, area: max(1.0, image.true / area))
+
+
+def sizes(parts: Sequence[Part]) -> Figure:
+    """Error against the size of the image."""
+    return _binned(parts, "image size", "megapixels", lambda _, area: area)
+
+
+def _binned(parts: Sequence[Part], what: str, x_label: str, of: Callable[[ImageCount, float], float]) -> Figure:
+    """Mean errors over groups of about equally many images, the same groups for every method."""
+    found = {part.anchor: _valued(part.row, of) for part in parts}
+    values = sorted({(fold, image.image): value for pairs in found.values() for fold, image, value in pairs}.values())
+    if not values:
+        return Figure("", f"Error against {what}: left out, these records do not hold the sizes of their images")
+    if values[0] == values[-1]:
+        return Figure("", f"Error against {what}: left out, all images have {values[0]:.3g} {x_label}")
+    bins = max(2, min(MOST_BINS, len(values) // LEAST_A_BIN))
+    edges = sorted({float(group[-1]) for group in np.array_split(np.array(values), bins) if len(group)})
+    series = []
+    for part in parts:
+        points = []
+        for below, last in zip([-1.0, *edges[:-1]], edges, strict=True):
+            inside = [
+                (value, abs(image.predicted - image.true))
+                for _, image, value in found[part.anchor]
+                if below < value <= last
+            ]
+            if inside:
+                middle, error = np.mean(inside, axis=0)
+                points.append((float(middle), float(error)))
+        series.append(Series(part.title, tuple(points)))
+    heights = [value for one in series for _, value in one.points]
+    svg = figures.lines(series, x_label, "MAE", _far_apart(heights), logarithmic_x=True)
+    caption = f"Error against {what}: means over {len(edges)} groups of about equally many images"
+    without = [part.title for part in parts if not found[part.anchor]]
+    return Figure(svg, caption + (f"; without {', '.join(without)}, whose records hold no sizes" if without else ""))
+
+
+def _valued(row: Row, of: Callable[[ImageCount, float], float]) -> list[tuple[int, ImageCount, float]]:
+    """(fold, image, its value) of all runs of a row; none unless every image's size is known. The area is in megapixels."""
+    every = [(record.fold, image) for record in row.records for image in record.results.per_image]  # type: ignore[union-attr]
+    if any(image.height is None or image.width is None for _, image in every):
+        return []
+    return [(fold, image, of(image, image.height * image.width / 1e6)) for fold, image in every]  # type: ignore[operator]
+
+
+def _images(row: Row) -> list[ImageCount]:
+    """Every test image once: all folds of the first seed."""
+    seed = min(record.seed for record in row.records)
+    return [image for record in row.records if record.seed == seed for image in record.results.per_image]  # type: ignore[union-attr]
+
+
+def _far_apart(values: Sequence[float]) -> bool:
+    """Whether a linear axis would crowd the small ones at its foot."""
+    return bool(values) and min(values) > 0 and max(values) > WIDE_RANGE * min(values)

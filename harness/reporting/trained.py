@@ -1,0 +1,58 @@
+"""How much a run was trained: the crops it saw, and what share of its paper's training that is."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+
+from harness.budgets import BUDGETS, plan
+from harness.method import Method
+from harness.reporting.rows import Row
+from harness.reporting.tables import Cell
+from harness.runs.records import Record
+
+SHARE = "of the paper's training"
+MEANING = (
+    f"{SHARE}: crops trained on ÷ crops that the paper's recipe, as the plugin has it, asks for on as many training images; "
+    f"crops of every size count alike"
+)
+
+
+def crops_seen(record: Record, epoch: int | None = None) -> int | None:
+    """Crops trained on up to the end of `epoch` (from 1), or in all; None where the record does not say.
+
+    Every epoch has as many steps but the last, which an exact number of steps may cut short.
+    """
+    recipe, training = record.identity.get("recipe", {}), record.training
+    images, crops = recipe.get("images_per_step"), recipe.get("crops_per_image")
+    if not (images and crops and training and record.data):
+        return None
+    if epoch is None:
+        return int(training.steps * images * crops)
+    return int(min(epoch * -(-record.data.train_images // images), training.steps) * images * crops)
+
+
+def crops_of_paper(record: Record, methods: Mapping[str, Method]) -> int | None:
+    """Crops that the recipe `paper` of the record's method asks for on its training images; None without its plugin."""
+    method = methods.get(record.method)
+    if method is None or record.data is None:
+        return None
+    recipe = method.recipe_for(record.dataset)
+    return (
+        plan(recipe, BUDGETS["paper"], record.data.train_images).steps * recipe.images_per_step * recipe.crops_per_image
+    )
+
+
+def share(row: Row, methods: Mapping[str, Method]) -> float | None:
+    """The mean over a row's runs of the crops seen ÷ those of the paper; None where one of them is not known."""
+    pairs = [(crops_seen(record), crops_of_paper(record, methods)) for record in row.records]
+    shares = [seen / asked for seen, asked in pairs if seen is not None and asked]
+    return statistics.fmean(shares) if shares and len(shares) == len(pairs) else None
+
+
+def as_cell(share: float | None) -> Cell:
+    """Two digits of a percentage for people, the fraction for programs."""
+    if share is None:
+        return Cell()
+    percent = 100 * share
+    return Cell(f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %", share)

@@ -1,0 +1,107 @@
+"""How much a run was trained: the crops it saw, and the share of what its paper asks for."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_records import column, make_record, written
+
+from harness.host.plugins import load_host
+from harness.method import Method, Recipe
+from harness.reporting import trained
+from harness.reporting.comparison import comparison_table
+from harness.reporting.leaderboard import all_tables
+from harness.reporting.rows import comparisons
+
+SHARE = "of the paper's training"
+
+
+def method(**fields: Any) -> dict[str, Method]:
+    recipe = Recipe("paper", epochs=10, images_per_step=2, crops_per_image=3)
+    return {"mcnn": Method("mcnn", "MCNN", "", None, None, recipe, stride=4, **fields)}  # type: ignore[arg-type]
+
+
+def test_the_share_by_hand() -> None:
+    """Five images, two a step: three steps of 2 × 3 crops, ten times, are 180 crops; 3 steps of 3 are 9 of them."""
+    found = comparisons([make_record(steps=3, schedule={"images_per_step": 3})])[0]
+    cell = column(comparison_table(found, [], methods=method()), SHARE)["MCNN"]
+    assert cell.value == pytest.approx(0.05) and cell.text == "5 %"
+
+
+def test_a_benchmark_with_a_recipe_of_its_own_is_measured_by_that() -> None:
+    own = method(recipes={"synth": Recipe("paper", epochs=2, images_per_step=1)})
+    found = comparisons([make_record(steps=20)])[0]
+    assert column(comparison_table(found, [], methods=own), SHARE)["MCNN"].text == "200 %"
+
+
+def test_runs_of_a_row_are_averaged() -> None:
+    found = comparisons([make_record(steps=9), make_record(seed=1, steps=27)])[0]
+    assert column(comparison_table(found, [], methods=method()), SHARE)["MCNN"].value == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.00042, "0.042 %"), (0.0469, "4.7 %"), (0.1234, "12 %"), (1.0, "100 %")])
+def test_shares_have_two_digits(share: float, text: str) -> None:
+    assert trained.as_cell(share).text == text
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    other = make_record("nobody")
+    bare = make_record(schedule={"images_per_step": None})
+    for record in (other, bare):
+        table = comparison_table(comparisons([record])[0], [], methods=method())
+        assert SHARE not in table.headers
+    both = comparison_table(comparisons([make_record(), other])[0], [], methods=method())
+    assert column(both, SHARE)["NOBODY"].text == "–" and column(both, SHARE)["MCNN"].text == "2.8 %"
+
+
+def test_crops_seen_at_an_epoch() -> None:
+    whole = make_record(history=[{"epoch": n} for n in (1, 2, 3)], steps=15)
+    assert [trained.crops_seen(whole, epoch) for epoch in (1, 2, 3)] == [5, 10, 15]
+    cut = make_record(history=[{"epoch": n} for n in (1, 2, 3)], steps=12)  # a last epoch of two steps
+    assert [trained.crops_seen(cut, epoch) for epoch in (1, 2, 3)] == [5, 10, 12]
+    capped = make_record(steps=3)  # one epoch, of fewer steps than images: a budget's
+    assert trained.crops_seen(capped, 1) == trained.crops_seen(capped) == 3
+    four = make_record(history=[{"epoch": n} for n in (1, 2)], steps=4, schedule={"images_per_step": 4})
+    assert [trained.crops_seen(four, epoch) for epoch in (1, 2)] == [8, 16]
+
+
+def test_crops_of_a_real_plan() -> None:
+    """A run of an exact number of steps, as `harness.budgets.plan` cuts it: 17 images, 4 a step, 12 steps in all."""
+    from harness.budgets import Budget, plan
+
+    recipe = Recipe("mine", epochs=9, images_per_step=4, crops_per_image=2)
+    length = plan(recipe, Budget("mine", steps=12, exact=True), 17)
+    history = [{"epoch": number + 1} for number in range(length.epochs)]
+    schedule = {"images_per_step": 4, "crops_per_image": 2}
+    record = make_record(history=history, steps=length.steps, schedule=schedule)
+    record.data.train_images = 17  # type: ignore[union-attr]
+    assert [trained.crops_seen(record, n + 1) for n in range(length.epochs)] == [
+        8 * length.steps_before(n + 1) for n in range(length.epochs)
+    ]
+
+
+def test_every_form_says_it(tmp_path: Path, harness: Any) -> None:
+    record = make_record(dataset="shtech_a", true=(100, 100), predicted=(200, 210))
+    written(tmp_path / "runs", record)
+    assert harness("report").returncode == 0
+    reports = tmp_path / "reports"
+    assert f"| published − measured | {SHARE} |" in " ".join((reports / "LEADERBOARD.md").read_text().split())
+    (line, *_) = csv.DictReader((reports / "tables" / "shtech_a-common-smoke.csv").read_text().splitlines())
+    (row, *_) = json.loads((reports / "tables.json").read_text())[0]["rows"]
+    for found in (line, row):
+        assert float(found["published − measured"]) == pytest.approx(110.2 - 105) and 0 < float(found[SHARE]) < 1
+    assert f"<button>{html.escape(SHARE)}</button>".replace("&#x27;", "&#39;") in (reports / "report.html").read_text()
+
+
+def test_ablations_say_it_too() -> None:
+    whole = make_record("ssr_hef")
+    variant = whole.model_copy(update={"variant": "no_hef"})
+    found = comparisons([whole, variant])
+    (table,) = [table for table in all_tables(found, [], [], load_host()) if "ablation" in table.name]
+    shares = [cell.value for cell in column(table, SHARE).values()]
+    assert len(shares) == 2 and shares[0] == shares[1] and isinstance(shares[0], float)
