@@ -32,8 +32,10 @@ def test_step(benchmark: Any, name: str) -> None:
 @pytest.mark.benchmark(group="whole image 512×1024, batch 1")
 @pytest.mark.parametrize("name", METHODS)
 def test_inference(benchmark: Any, name: str) -> None:
+    from harness.training import backend
+
     method = load_host().method(name)
     network = inference_network(method.build(ModelOptions()))
     image = np.zeros((1, 512, 1024, method.channels), np.float32)
-    density = benchmark.pedantic(network.predict_on_batch, (image,), rounds=5, warmup_rounds=1)
+    density = benchmark.pedantic(backend.forward, (network, image), rounds=5, warmup_rounds=1)
     assert density.shape[1:3] == (512 // method.stride, 1024 // method.stride)

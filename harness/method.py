@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from harness.head_spacing import Sigma
 
@@ -228,14 +229,20 @@ class Method:
 
 
 def inference_network(network: keras.Model) -> keras.Model:
-    """`network` cut down to image → density: training-only heads and inputs fall out of the graph."""
+    """`network` cut down to image → density, once: training-only heads and inputs fall out of the graph."""
     import keras
 
+    if network in _INFERENCE:
+        return _INFERENCE[network]
     taught = isinstance(network.input, dict)
     if not taught and not isinstance(network.output, dict):
         return network
     image = network.input["image"] if taught else network.input
-    return keras.Model(image, named_outputs(network.output)["density"], name=f"{network.name}_inference")
+    density = named_outputs(network.output)["density"]
+    return _INFERENCE.setdefault(network, keras.Model(image, density, name=f"{network.name}_inference"))
+
+
+_INFERENCE: WeakKeyDictionary = WeakKeyDictionary()  # made once, so that what is compiled for it is compiled once
 
 
 def named_outputs(outputs: Any) -> Mapping[str, Any]:

@@ -73,7 +73,7 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     from harness.runs import experiment as written
     from harness.runs import plan as bench
     from harness.runs.executors import executor_named
-    from harness.training import backend
+    from harness.training import sharing
 
     if example:
         click.echo(written.EXAMPLE.read_text(encoding="utf-8"), nl=False)
@@ -84,8 +84,8 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     _check_precision(wanted.precision)  # what needs no data is refused before every file is read for its checksum
     executor_named(wanted.executor)
     if wanted.data_parallel:
-        backend.check_data_parallel()
-        os.environ[backend.PARALLEL] = "1"
+        sharing.check_data_parallel()
+        os.environ[sharing.PARALLEL] = "1"
     if wanted.track:
         with asked.at("track"):
             trackers.choose(wanted.track, out / "track")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 from harness.data.image_store import cache_folder
-from harness.errors import HarnessError
 
 BACKENDS = ("tensorflow", "jax", "torch")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -79,67 +80,92 @@ def begin_anew() -> None:
     keras.utils.clear_session(free_memory=False)
 
 
-PARALLEL = "HARNESS_DATA_PARALLEL"  # reaches the cells' processes; no part of a run's identity
+def jit_compile(sizes_vary: bool = False) -> bool | str:
+    """Whether to compile a training step with XLA; `sizes_vary` where its crops differ in size from step to step.
 
-
-def check_data_parallel() -> None:
-    """Raises `HarnessError` where the chosen backend cannot share one run among devices. Starts no backend."""
-    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if chosen != "jax":
-        raise HarnessError(
-            f"--data-parallel needs keras.distribution, which Keras has for JAX; the backend is {chosen}. Set "
-            f"KERAS_BACKEND=jax, or run several cells at once with --jobs, a device each"
-        )
-
-
-def share_among_devices(crops: int) -> int:
-    """Where it was asked for, replicates what is built from now on over all devices, and shares each step's crops among them.
-
-    Returns:
-        the number of devices; 1 where nothing is shared.
-
-    Raises:
-        HarnessError: `crops`, those of a step, are no multiple of the devices.
+    With JAX always. With TensorFlow not on a CPU (measured twice as slow), nor where sizes vary: its own graphs take any
+    size, XLA compiles for each.
     """
-    if not os.environ.get(PARALLEL):
-        return 1
-    import keras
-
-    devices = keras.distribution.list_devices()
-    if len(devices) > 1:
-        if crops % len(devices):
-            raise HarnessError(
-                f"--data-parallel: {crops} crops a step cannot be shared equally among {len(devices)} devices; "
-                f"let CUDA_VISIBLE_DEVICES name fewer"
-            )
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
-    return len(devices)
-
-
-@contextmanager
-def on_every_device() -> Iterator[None]:
-    """What is computed in here is computed whole on each device: one image cannot be shared among them."""
-    import keras
-
-    shared = keras.distribution.distribution()
-    if shared is None:
-        yield
-        return
-    keras.distribution.set_distribution(None)
-    try:
-        yield
-    finally:
-        keras.distribution.set_distribution(shared)
-
-
-def jit_compile() -> bool | str:
-    """Whether to compile with XLA: not on a CPU with TensorFlow (measured twice as slow), always with JAX."""
     import keras
 
     name = keras.backend.backend()
     if name == "jax":
         return True
-    return "auto" if name == "tensorflow" and accelerator() else False
+    return "auto" if name == "tensorflow" and not sizes_vary and accelerator() else False
+
+
+def compiles_each_size() -> bool:
+    """Whether every new size of picture is a new compilation, so that they had better be few."""
+    import keras
+
+    return keras.backend.backend() == "jax"
+
+
+def forward(network: Any, images: np.ndarray) -> np.ndarray:
+    """The density float32 [B, h, w, 1] that an inference network gives float32 images [B, H, W, C].
+
+    TensorFlow compiles it once, for pictures of any size and without XLA; JAX once for each size; PyTorch not at all.
+    """
+    import keras
+
+    # What is no Keras model (a stand-in of a test, say) answers for itself.
+    if keras.backend.backend() == "torch" or not isinstance(network, keras.Model):
+        return np.asarray(network.predict_on_batch(images), np.float32)
+    return np.asarray(_compiled(network).call(images), np.float32)
+
+
+def compilations(network: Any) -> int:
+    """How often `forward` has compiled this network (JAX) or traced it (TensorFlow)."""
+    return _compiled(network).count()
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    call: Callable[[np.ndarray], Any]
+    count: Callable[[], int]
+
+
+def _compiled(network: Any) -> _Compiled:
+    """Made once and kept with the network.
+
+    It reads the weights as they are when it is called, and compiles nothing anew when layers are frozen, as the `predict` of
+    Keras does.
+    """
+    kept = vars(network).get(_COMPILED)
+    if kept is None:
+        kept = _with_jax(network) if compiles_each_size() else _with_tensorflow(network)
+        object.__setattr__(network, _COMPILED, kept)  # past the model's own, which would track it as a part
+    return kept
+
+
+_COMPILED = "_harness_compiled"
+
+
+def _with_tensorflow(network: Any) -> _Compiled:
+    import tensorflow
+
+    _settle_graphs()
+    function = tensorflow.function(
+        lambda images: network(images, training=False),
+        input_signature=[tensorflow.TensorSpec(network.inputs[0].shape, "float32")],
+        jit_compile=False,
+        autograph=False,
+    )
+    return _Compiled(function, function.experimental_get_tracing_count)
+
+
+def _with_jax(network: Any) -> _Compiled:
+    import jax
+    import keras
+
+    variables = network.variables
+
+    def applied(values: list[Any], images: Any) -> Any:
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return network(images, training=False)
+
+    function = jax.jit(applied)
+    return _Compiled(lambda images: function([variable.value for variable in variables], images), function._cache_size)
 
 
 def trace(function: Callable[..., Any], *arguments: Any) -> None:

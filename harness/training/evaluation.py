@@ -13,7 +13,7 @@ from harness import metrics
 from harness.data.regions import density_inside
 from harness.data.scenes import Scene
 from harness.method import Method
-from harness.training import backend
+from harness.training import sharing
 from harness.training.prediction import density_of, inexact
 
 OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
@@ -60,7 +60,7 @@ def evaluate(
     for number, scene in enumerate(scenes):
         image, points = scene.image, scene.points
         started = time.perf_counter()
-        with backend.on_every_device():
+        with sharing.on_every_device():
             density = density_of(network, method, image)
         seconds = time.perf_counter() - started
         if scene.region is not None:

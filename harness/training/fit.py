@@ -15,7 +15,7 @@ from harness.data.run_data import RunData
 from harness.errors import DivergedError
 from harness.method import Stage, inference_network
 from harness.run import Run
-from harness.training import backend, soundness, state, weights
+from harness.training import backend, sharing, soundness, state, weights
 from harness.training.evaluation import evaluate, summary
 from harness.training.network import PointTrainer, learning_rate
 
@@ -129,7 +129,7 @@ def _opened(job: Job) -> _Session:
     """
     run, data = job.run, job.data
     backend.prepare(run.request.seed, run.request.precision)
-    backend.share_among_devices(run.recipe.images_per_step * run.recipe.crops_per_image)
+    sharing.share_among_devices(run.recipe.images_per_step * run.recipe.crops_per_image)
     options = replace(run.options, largest_count=data.largest_count)
     terms = soundness.check(run.method, options, run.recipe)
     backend.begin_anew()  # as if nothing had been built or drawn
@@ -158,7 +158,7 @@ def _enter(session: _Session, number: int) -> None:
 
 def _start(session: _Session, number: int) -> None:
     recipe = session.job.run.recipe
-    session.trainer.start(recipe.stages[number], backend.jit_compile(), recipe.ema, recipe.clip)
+    session.trainer.start(recipe.stages[number], backend.jit_compile(recipe.crop is None), recipe.ema, recipe.clip)
 
 
 def _epoch(session: _Session, number: int) -> dict[str, Any]:

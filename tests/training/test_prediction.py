@@ -111,6 +111,7 @@ def test_tiles_of_local_networks_are_exact(name: str) -> None:
 def test_a_network_that_needs_the_whole_picture_gets_it_where_a_local_one_is_tiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(prediction.backend, "compiles_each_size", lambda: False)
     monkeypatch.setattr(prediction, "LARGEST_WHOLE", 1000)
     monkeypatch.setattr(prediction, "LARGEST_WHOLE_GLOBAL", 6000)
     monkeypatch.setattr(prediction, "TILE", 32)

@@ -1,0 +1,61 @@
+"""One run shared among several devices, through `keras.distribution`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness.errors import HarnessError
+
+PARALLEL = "HARNESS_DATA_PARALLEL"  # reaches the cells' processes; no part of a run's identity
+
+
+def check_data_parallel() -> None:
+    """Raises `HarnessError` where the chosen backend cannot share one run among devices. Starts no backend."""
+    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if chosen != "jax":
+        raise HarnessError(
+            f"--data-parallel needs keras.distribution, which Keras has for JAX; the backend is {chosen}. Set "
+            f"KERAS_BACKEND=jax, or run several cells at once with --jobs, a device each"
+        )
+
+
+def share_among_devices(crops: int) -> int:
+    """Where it was asked for, replicates what is built from now on over all devices, and shares each step's crops among them.
+
+    Returns:
+        the number of devices; 1 where nothing is shared.
+
+    Raises:
+        HarnessError: `crops`, those of a step, are no multiple of the devices.
+    """
+    if not os.environ.get(PARALLEL):
+        return 1
+    import keras
+
+    devices = keras.distribution.list_devices()
+    if len(devices) > 1:
+        if crops % len(devices):
+            raise HarnessError(
+                f"--data-parallel: {crops} crops a step cannot be shared equally among {len(devices)} devices; "
+                f"let CUDA_VISIBLE_DEVICES name fewer"
+            )
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+    return len(devices)
+
+
+@contextmanager
+def on_every_device() -> Iterator[None]:
+    """What is computed in here is computed whole on each device: one image cannot be shared among them."""
+    import keras
+
+    shared = keras.distribution.distribution()
+    if shared is None:
+        yield
+        return
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(shared)
