@@ -15,6 +15,7 @@ _COMMANDS = {
     "schema": ("harness.commands.schema", "The JSON schema of experiment files, for editors."),
     "eval": ("harness.commands.evaluate", "Measure weights on a dataset."),
     "count": ("harness.commands.count", "Count the people in your own pictures."),
+    "export": ("harness.commands.export", "Write a network as ONNX, SavedModel or TFLite, and compare it."),
     "report": ("harness.commands.report", "Make the reports from the records of past runs."),
     "diff": ("harness.commands.diff", "What changed between two folders of runs, as markdown."),
     "runtime": ("harness.commands.runtime", "Measure time, size and memory of methods."),

@@ -16,6 +16,7 @@ from harness.data.image_store import cache_folder
 
 BACKENDS = ("tensorflow", "jax", "torch")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_OFF = ("constant_folding", "dependency_optimization")
 
 
 def start() -> None:
@@ -26,17 +27,26 @@ def start() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # A cell is a process, and a VGG-sized network takes JAX up to a minute to compile: the next cell finds it here.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
-    # TensorFlow's C++ side writes to descriptor 2 before any of its settings are read.
+    with quiet():
+        import keras  # noqa: F401
+    _settle_graphs()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What libraries write to standard error in here is not shown; what they raise is.
+
+    TensorFlow's C++ side writes to descriptor 2, some of it before any of its settings are read.
+    """
     standard_error = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(silence, 2)
-        import keras  # noqa: F401
+        yield
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
         os.close(silence)
-    _settle_graphs()
 
 
 def _settle_graphs() -> None:
@@ -52,8 +62,7 @@ def _settle_graphs() -> None:
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
-        off = {"constant_folding": False, "dependency_optimization": False}
-        tensorflow.config.optimizer.set_experimental_options(off)
+        tensorflow.config.optimizer.set_experimental_options(dict.fromkeys(_OFF, False))
 
 
 def prepare(seed: int, precision: str = "float32") -> None:
@@ -181,6 +190,41 @@ def trace(function: Callable[..., Any], *arguments: Any) -> None:
 
         specs = keras.tree.map_structure(lambda one: tensorflow.TensorSpec(one.shape, one.dtype), arguments)
         tensorflow.function(function, autograph=False).get_concrete_function(*specs)
+
+
+def from_saved_model(folder: str) -> Callable[[Any], Any]:
+    """The function float32 [B, H, W, C] → [B, h, w, 1] that a SavedModel in `folder` holds, as any program reads it."""
+    import tensorflow
+
+    loaded = tensorflow.saved_model.load(folder)
+
+    def run(images: Any) -> Any:
+        # Other programs optimise graphs in full: what only we can compute is no export.
+        tensorflow.config.optimizer.set_experimental_options(dict.fromkeys(_OFF, True))
+        try:
+            return loaded.serve(images)
+        finally:
+            _settle_graphs()
+
+    return run
+
+
+def from_lite_model(file: str) -> Callable[[Any], Any]:
+    """The same of a TFLite file; its input takes the size of what it is given."""
+    import tensorflow
+
+    interpreter = tensorflow.lite.Interpreter(model_path=file)
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(images: Any) -> Any:
+        if (taken["shape_signature"] == -1).any():
+            interpreter.resize_tensor_input(taken["index"], images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(taken["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(given["index"])
+
+    return run
 
 
 def accelerator() -> str | None:
