@@ -136,7 +136,7 @@ window.addEventListener("load", () => {
   const tick = name => list.find(label => label.textContent.trim() === name).querySelector("input");
   tick("MAE").click(); tick("runs").click(); tick("of the paper's training").click(); say();
   said.push(box.previousElementSibling.querySelector("summary").textContent);
-  document.body.style.width = "1300px"; dispatchEvent(new Event("resize")); say();
+  document.body.style.width = ""; dispatchEvent(new Event("resize")); say();
   [...box.previousElementSibling.querySelectorAll("button")].find(one => one.textContent === "what fits").click(); say();
   document.body.innerHTML = "<pre>SAID " + said.join(" | ") + " DIAS</pre>";
 });
