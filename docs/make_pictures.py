@@ -25,7 +25,7 @@ PICTURES = Path(__file__).parent / "pictures"
 METHODS, BEST = "mcnn,ssr_hef,at_cfcn", "ssr_hef"
 MOST_BYTES = 300 * 1024
 GAP, WIDTH = 12, 1200  # pixels
-PAGE = (1400, 2080)  # of which the head is shown
+PAGE = (1400, 1665)  # of which the head is shown
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
