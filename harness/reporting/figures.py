@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.reporting.axes import Axis, Frame, between, decades, linear
 
-WIDE = Frame(520, 320, 58, 20, 12, 44)
+WIDE = Frame(520, 320, 70, 20, 12, 44)
 PANEL = Frame(220, 200, 54, 12, 8, 40)  # one of many
 MOST_DOTS = 60  # of one line; more would hide it, and make the page heavy
 COLOURS = 10  # the page defines classes c0 … c9
@@ -150,7 +150,7 @@ def _chart(frame: Frame, x: Axis | None, y: Axis, x_label: str, y_label: str, bo
         drawn.append(f'<text class="tick" x="{frame.left - 6}" y="{at + 4:.1f}" text-anchor="end">{value:g}</text>')
     for value in x.ticks if x else ():
         at = x.place(value)  # type: ignore[union-attr]
-        drawn.append(f'<text class="tick" x="{at:.1f}" y="{floor + 16}" text-anchor="middle">{value:g}</text>')
+        drawn.append(f'<text class="tick" x="{at:.1f}" y="{floor + 18}" text-anchor="middle">{value:g}</text>')
     middle = (frame.left + right) / 2
     drawn.append(
         f'<text class="label" x="{middle:.1f}" y="{frame.height - 8}" text-anchor="middle">{_text(x_label)}</text>'

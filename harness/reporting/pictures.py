@@ -29,7 +29,7 @@ class Picture:
     """One test image, and what every method saw in it.
 
     `uri` is empty where the run kept no pictures; `top` is the most heads in a cell of any grid shown, where their one scale of
-    colours ends, and None where there is no grid.
+    colours ends, and None where there is no grid; `negative` says that a network predicted fewer than none in some.
     """
 
     image: str
@@ -37,6 +37,7 @@ class Picture:
     uri: str
     shown: tuple[Shown, ...]
     top: float | None
+    negative: bool = False
 
 
 def pictures(parts: Sequence[Part], folders: Sequence[Path]) -> list[Picture]:
@@ -80,7 +81,7 @@ def _picture(name: str, fold: int, parts: Sequence[Part], folders: Sequence[Path
     shown += [
         Shown(part.title, image.predicted, own, grid(image.predicted_grid, own), part) for part, image, own in found
     ]
-    return Picture(name, truth.true, uri, tuple(shown), top)
+    return Picture(name, truth.true, uri, tuple(shown), top, any(min(values) < 0 for values in grids))
 
 
 def _image(record: Record, name: str) -> ImageCount | None:

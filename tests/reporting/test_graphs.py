@@ -143,6 +143,10 @@ def test_grids_have_one_scale_of_colours_for_all_methods() -> None:
     assert legend and legend.groups() == ("10", "40")
 
 
+def test_cells_below_zero_are_said_to_look_like_zero() -> None:
+    assert "<b>≤ 0</b>" in made(make_record(predicted=(-2, 20, 30))) and "≤ 0<" not in made(make_record())
+
+
 def test_grids_have_the_proportions_of_their_picture() -> None:
     assert "aspect-ratio: 250 / 200" in made(make_record(sizes=SIZES)) and "aspect-ratio: 4 / 3" in made(make_record())
 

@@ -59,4 +59,10 @@ document.querySelectorAll(".wide").forEach(box => {
   fit();
   addEventListener("resize", () => { if (!chosen) fit(); });
 });
-if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+// A link to a curve shows the whole figure that it is in.
+const look = () => {
+  const aim = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  (aim?.closest("figure, tr") ?? aim)?.scrollIntoView({ block: aim.closest("figure, tr") ? "center" : "start" });
+};
+addEventListener("hashchange", look);
+addEventListener("load", () => setTimeout(look)); // after the browser has gone to the line alone
