@@ -229,8 +229,7 @@ def _check_optimizers(todo: list[Any]) -> None:
         from harness.training import optimizers
 
         for recipe in own:
-            for stage in recipe.stages:
-                optimizers.check(stage)
+            optimizers.check(recipe)
 
 
 def _write(path: Path, text: str) -> None:

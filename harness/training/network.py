@@ -11,6 +11,7 @@ from keras import ops
 
 from harness.method import Method, ModelOptions, Stage, named_outputs
 from harness.nn.batch import Batch
+from harness.training.optimizers import optimizer_of
 
 
 class PointTrainer(keras.Model):
@@ -35,16 +36,10 @@ class PointTrainer(keras.Model):
         """Compiles for `stage`: its optimiser, its loss weights, the layers it trains; `ema` and `clip` as in `Recipe`."""
         for layer in self.network.layers:
             layer.trainable = not stage.trains or any(matches(layer.name, name) for name in stage.trains)
-        config = {"learning_rate": stage.learning_rate, **stage.options}
-        if ema:
-            config |= {"use_ema": True, "ema_momentum": ema}
-        if clip:
-            config["global_clipnorm"] = clip
-        optimizer = keras.optimizers.get({"class_name": stage.optimizer, "config": config})
         self._averages = bool(ema)
         self._weights_of_terms = dict(stage.loss_weights)
         self._l2 = stage.l2
-        self.compile(optimizer=optimizer, jit_compile=jit_compile)
+        self.compile(optimizer=optimizer_of(stage, ema, clip), jit_compile=jit_compile)
         # Under float16 compiling wraps it in one that scales the loss and has variables of its own.
         self.optimizer.build(self.trainable_variables)
         # A recompiled model keeps the step that was traced for the last stage unless it is made again.
