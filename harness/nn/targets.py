@@ -33,6 +33,23 @@ def head_blocks(batch: Batch, size: float, stride: int = 1) -> Any:
     return ops.cast(blocks > 0.5, "float32")[..., None]
 
 
+def head_counts(heads: Any, height: Any, width: Any, stride: int) -> Any:
+    """How many of `heads` lie in each cell of `stride` × `stride` pixels: whole numbers, float32 [B, height, width].
+
+    Args:
+        heads: float32 [B, P, 4] as `Batch.points`.
+        height, width: of the map, in cells.
+    """
+    from keras import ops
+
+    cells = ops.floor(ops.cast(ops.convert_to_tensor(heads[..., :2]), "float32") / stride)
+    across, down = (
+        ops.cast(cells[..., axis : axis + 1] == ops.cast(ops.arange(length), "float32"), "float32")
+        for axis, length in enumerate((width, height))
+    )
+    return ops.matmul(ops.swapaxes(down * heads[..., 3:], -1, -2), across)
+
+
 def crowd_mask(batch: Batch, stride: int = 1) -> Any:
     """A density map made binary, relative to its kernels: 1 in every cell where they add up to a tenth of their peaks.
 

@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 
 from crowd_harness_dm_count.transport import sinkhorn, transport_cost
+from harness.nn.targets import head_counts
 
 TINY = 1e-6  # heads: the official code's guard of its divisions by counts
 
@@ -46,19 +47,10 @@ def variation(density: Any, heads: Any, stride: int) -> Any:
     """
     shape = ops.shape(density)
     counts = ops.sum(heads[..., 3], axis=-1)
-    target = heads_a_cell(heads, shape[1], shape[2], stride) / (counts + TINY)[:, None, None]
+    target = head_counts(heads, shape[1], shape[2], stride) / (counts + TINY)[:, None, None]
     return ops.mean(counts * ops.sum(ops.abs(normalised(density)[..., 0] - target), axis=(1, 2)))
 
 
 def normalised(density: Any) -> Any:
     """[B, h, w, 1] → the same, each map adding up to 1 (to 0 where it is 0)."""
     return density / (ops.sum(density, axis=(1, 2, 3), keepdims=True) + TINY)
-
-
-def heads_a_cell(heads: Any, height: Any, width: Any, stride: int) -> Any:
-    """float32 [B, height, width]: how many of `heads` [B, P, 4] lie in each cell of `stride` pixels a side."""
-    down, across = (
-        ops.cast(ops.floor(heads[..., axis : axis + 1] / stride) == ops.cast(ops.arange(length), "float32"), "float32")
-        for axis, length in ((1, height), (0, width))
-    )
-    return ops.matmul(ops.swapaxes(down * heads[..., 3:], 1, 2), across)

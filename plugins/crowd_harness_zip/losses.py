@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from keras import ops
 
 from crowd_harness_zip.model import FLOORS
+from harness.nn.targets import head_counts
 
 if TYPE_CHECKING:
     from harness.nn.batch import Batch
@@ -18,15 +19,7 @@ SCALES = ((1, 0.25), (2, 0.5), (4, 1.0))  # blocks a side that are averaged, and
 def block_counts(batch: Batch, stride: int) -> Any:
     """Heads that lie in each block of `stride` × `stride` pixels: whole numbers, float32 [B, H/stride, W/stride, 1]."""
     height, width = batch.size
-    points = ops.cast(ops.convert_to_tensor(batch.points), "float32")
-    blocks = ops.floor(points[..., :2] / stride)
-    across = _equals(blocks[..., 0], width // stride)
-    down = _equals(blocks[..., 1], height // stride) * points[..., 3:]
-    return ops.matmul(ops.swapaxes(down, -1, -2), across)[..., None]
-
-
-def _equals(place: Any, length: Any) -> Any:
-    return ops.cast(place[..., None] == ops.cast(ops.arange(length), "float32"), "float32")
+    return head_counts(batch.points, height // stride, width // stride, stride)[..., None]
 
 
 def zero_inflated_nll(zero_logits: Any, rate: Any, counts: Any) -> Any:

@@ -112,7 +112,7 @@ def test_count_and_variation_by_hand() -> None:
     for crop, count in enumerate(counts):
         for x, y in heads[crop, :count, :2]:
             cells[crop, int(y) // 8, int(x) // 8] += 1
-    np.testing.assert_array_equal(to_numpy(losses.heads_a_cell(tensor(heads), 6, 8, STRIDE)), cells)
+    np.testing.assert_array_equal(to_numpy(losses.head_counts(tensor(heads), 6, 8, STRIDE)), cells)
     shares = density[..., 0] / density.sum((1, 2, 3), keepdims=True)[..., 0]
     apart = np.abs(shares - cells / np.maximum(counts, 1)[:, None, None]).sum((1, 2))
     assert float(losses.variation(tensor(density), tensor(heads), STRIDE)) == pytest.approx(
