@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,50 +69,51 @@ def predict_density(
     height, width = image.shape[:2]
     rows, columns = -(-height // stride), -(-width // stride)
     padded = pad_to(image, -(-height // multiple) * multiple, -(-width // multiple) * multiple)
-    if sides:
-        return _in_fixed_tiles(network, padded, stride, -(-margin // multiple) * multiple, sides)[:rows, :columns]
-    if height * width <= largest:
-        return _forward(network, padded)[:rows, :columns]
-    density = np.zeros((padded.shape[0] // stride, padded.shape[1] // stride), np.float32)
     margin = -(-margin // multiple) * multiple
-    tile = max(multiple, (tile or TILE) // multiple * multiple)
-    for top in range(0, padded.shape[0], tile):
-        for left in range(0, padded.shape[1], tile):
-            _fill(density, network, padded, (top, left), (tile, margin, stride))
-    return density[:rows, :columns]
+    if sides:
+        down, across = (_fixed_tiles(length, margin, sides) for length in padded.shape[:2])
+    elif height * width > largest:
+        tile = max(multiple, (tile or TILE) // multiple * multiple)
+        down, across = (_tiles(length, margin, tile) for length in padded.shape[:2])
+    else:
+        return _forward(network, padded)[:rows, :columns]
+    return _in_tiles(network, padded, stride, down, across)[:rows, :columns]
 
 
-def _fill(
-    density: np.ndarray, network: Any, image: np.ndarray, corner: tuple[int, int], sizes: tuple[int, int, int]
-) -> None:
-    """Predicts one tile with its margin and keeps the tile's own part."""
-    (top, left), (tile, margin, stride) = corner, sizes
-    bottom, right = min(top + tile, image.shape[0]), min(left + tile, image.shape[1])
-    above, before = max(0, top - margin), max(0, left - margin)
-    part = _forward(network, image[above : bottom + margin, before : right + margin])
-    row, column = (top - above) // stride, (left - before) // stride
-    own = part[row : row + (bottom - top) // stride, column : column + (right - left) // stride]
-    density[top // stride : bottom // stride, left // stride : right // stride] = own
+class _Tile(NamedTuple):
+    """A tile along one side of an image, in pixels: what it sees, and what of its density is kept."""
+
+    begin: int
+    end: int
+    first: int
+    last: int
 
 
-def _in_fixed_tiles(network: Any, image: np.ndarray, stride: int, margin: int, sides: tuple[int, ...]) -> np.ndarray:
-    """The density [H/stride, W/stride] of a padded image, each tile giving what no inner margin of it reaches."""
-    height, width = image.shape[:2]
-    density = np.zeros((height // stride, width // stride), np.float32)
-    for top, bottom in spans(height, margin, sides):
-        for left, right in spans(width, margin, sides):
-            part = _forward(network, image[top:bottom, left:right])
-            above, before = (margin if edge else 0 for edge in (top, left))
-            below, behind = (margin if edge else 0 for edge in (height - bottom, width - right))
-            inside = np.s_[
-                (top + above) // stride : (bottom - below) // stride,
-                (left + before) // stride : (right - behind) // stride,
-            ]
-            own = np.s_[
-                above // stride : (bottom - top - below) // stride, before // stride : (right - left - behind) // stride
-            ]
-            density[inside] = part[own]
+def _in_tiles(
+    network: Any, image: np.ndarray, stride: int, down: Sequence[_Tile], across: Sequence[_Tile]
+) -> np.ndarray:
+    """The density [H/stride, W/stride] of a padded image from its tiles, whose kept parts cover it."""
+    density = np.zeros((image.shape[0] // stride, image.shape[1] // stride), np.float32)
+    for row, column in itertools.product(down, across):
+        part = _forward(network, image[row.begin : row.end, column.begin : column.end])
+        kept = [slice(one.first // stride, one.last // stride) for one in (row, column)]
+        own = [slice((one.first - one.begin) // stride, (one.last - one.begin) // stride) for one in (row, column)]
+        density[tuple(kept)] = part[tuple(own)]
     return density
+
+
+def _tiles(length: int, margin: int, tile: int) -> list[_Tile]:
+    """Parts of `tile` pixels side by side, each seen with a margin around it as far as the image goes."""
+    parts = [(first, min(first + tile, length)) for first in range(0, length, tile)]
+    return [_Tile(max(0, first - margin), min(length, last + margin), first, last) for first, last in parts]
+
+
+def _fixed_tiles(length: int, margin: int, sides: tuple[int, ...]) -> list[_Tile]:
+    """Tiles of one of `sides` inside the image, of which is kept what no inner margin reaches."""
+    return [
+        _Tile(begin, end, begin + (margin if begin else 0), end - (margin if end < length else 0))
+        for begin, end in spans(length, margin, sides)
+    ]
 
 
 def spans(length: int, margin: int, sides: tuple[int, ...]) -> list[tuple[int, int]]:
