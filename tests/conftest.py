@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import sysconfig
 import tempfile
 import venv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.set_threshold(100_000, 20, 100)  # tracing makes objects by the million, nearly all of which stay: see below
     if config.getoption("--backend"):  # before any test imports Keras, and before workers and subprocesses start
         os.environ["KERAS_BACKEND"] = config.getoption("--backend")
     if os.environ.get(
@@ -53,6 +55,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _networks_are_forgotten() -> Iterator[None]:
+    """Collects what tests leave once it is half a GiB: Python's own collector sees how many objects there are, not how large."""
+    yield
+    if _resident() > _AFTER_COLLECTION["resident"] + (1 << 29):
+        gc.collect()
+        _AFTER_COLLECTION["resident"] = _resident()
+
+
+_AFTER_COLLECTION = {"resident": 1 << 30}
+
+
+def _resident() -> int:
+    """Bytes this process holds; 0 where the kernel does not say."""
+    said = Path("/proc/self/statm")
+    return int(said.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if said.is_file() else 0
 
 
 @pytest.fixture

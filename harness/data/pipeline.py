@@ -18,7 +18,7 @@ from harness.label_map import LabelMap
 from harness.method import Recipe
 from harness.nn.batch import REGION
 
-SMALLEST_PADDING = 16  # rows; padding to powers of two from here keeps the number of compiled shapes small
+SMALLEST_PADDING = 64  # rows; padding to powers of two from here keeps the number of compiled shapes small
 AHEAD = 8  # batches prepared while a step runs
 WORKERS = 2
 

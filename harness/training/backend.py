@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -28,8 +29,11 @@ def start() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # A cell is a process, and a VGG-sized network takes JAX up to a minute to compile: the next cell finds it here.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
+    gc.disable()  # a million objects that stay: to look through them again and again is a sixth of the import
     with quiet():
         import keras  # noqa: F401
+    gc.freeze()
+    gc.enable()
     _settle_graphs()
 
 

@@ -144,7 +144,7 @@ def test_waiting_is_measured() -> None:
     assert waiting.seconds > 0
 
 
-@pytest.mark.parametrize(("heads", "rows"), [(0, 16), (16, 16), (17, 32), (64, 64), (65, 128)])
+@pytest.mark.parametrize(("heads", "rows"), [(0, 64), (64, 64), (65, 128), (128, 128), (129, 256)])
 def test_padding_goes_to_the_next_power_of_two(heads: int, rows: int) -> None:
     points = padded([np.ones((heads, 3), np.float32), np.zeros((0, 3), np.float32)])
     assert points.shape == (2, rows, 4)
