@@ -59,7 +59,7 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 
 @pytest.fixture(autouse=True)
 def _networks_are_forgotten() -> Iterator[None]:
-    """Collects what tests leave once it is half a GiB: Python's own collector sees how many objects there are, not how large."""
+    """Collects what tests leave once it is half a GiB: Python's own collector counts objects, whatever their size."""
     yield
     if _resident() > _AFTER_COLLECTION["resident"] + (1 << 29):
         gc.collect()

@@ -1,4 +1,4 @@
-"""Activations of last layers."""
+"""How last layers of densities begin, and how they come back from below zero."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 
 SLOPE = 0.1
+USUAL = 0.001  # heads a pixel
 
 
 def recovering_relu(values: Any, slope: float = SLOPE) -> Any:
@@ -17,3 +18,20 @@ def recovering_relu(values: Any, slope: float = SLOPE) -> Any:
     """
     below = ops.minimum(values, 0.0) * slope
     return ops.relu(values) + (below - ops.stop_gradient(below))
+
+
+def density_layer(density_scale: float) -> dict[str, Any]:
+    """Arguments of a last 1×1 convolution whose ReLU is a density, in heads a pixel × `density_scale`.
+
+    It starts at about 0.001 heads a pixel in every cell: above zero, and no larger than densities are, for from a loud start
+    the first steps push the whole map below zero at once; and from below it comes back, for on sparse pictures the first steps
+    do so from any start.
+    """
+    import keras
+
+    usual = USUAL * density_scale
+    return {
+        "activation": recovering_relu,
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.05 * usual),
+        "bias_initializer": keras.initializers.Constant(usual),
+    }

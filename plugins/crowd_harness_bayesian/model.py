@@ -41,13 +41,10 @@ def features(image: Any, options: ModelOptions) -> Any:
     return x
 
 
-def convolution(x: Any, filters: int, size: int, name: str, activation: Any, **options: Any) -> Any:
+def convolution(x: Any, filters: int, size: int, name: str, activation: str | None) -> Any:
     """A convolution that starts as PyTorch's do: weights and bias uniform in ±1/√fan-in."""
     limit = (size * size * x.shape[-1]) ** -0.5
     # One initialiser a layer: a shared one draws the same values for every layer of a shape.
-    given = {
-        "kernel_initializer": keras.initializers.RandomUniform(-limit, limit),
-        "bias_initializer": keras.initializers.RandomUniform(-limit, limit),
-        **options,
-    }
+    weights, bias = (keras.initializers.RandomUniform(-limit, limit) for _ in range(2))
+    given = {"kernel_initializer": weights, "bias_initializer": bias}
     return layers.Conv2D(filters, size, padding="same", activation=activation, name=name, **given)(x)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import keras
-from crowd_harness_bayesian.model import convolution, features
+from crowd_harness_bayesian.model import features
 from keras import layers
 
-from harness.nn.activations import recovering_relu
+from harness.nn.activations import density_layer
 from harness.nn.vgg import VGG19
 from harness.nn.vgg_weights import load_pretrained
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from harness import ModelOptions
 
 STRIDE = 8
-USUAL = 0.001  # heads a pixel
 
 
 def build(options: ModelOptions) -> keras.Model:
@@ -25,18 +24,8 @@ def build(options: ModelOptions) -> keras.Model:
     21,499,457 parameters.
     """
     image = keras.Input((None, None, 3), name="image")
-    # PyTorch's start can lie below zero everywhere: this bias starts at a usual density, and the weights vary that by less.
-    # From below zero, where the first steps can take it on sparse pictures, it comes back.
-    usual = USUAL * options.density_scale
-    x = convolution(
-        features(image, options),
-        1,
-        1,
-        "output",
-        activation=recovering_relu,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.05 * usual),
-        bias_initializer=keras.initializers.Constant(usual),
-    )
+    # PyTorch's start can lie below zero everywhere.
+    x = layers.Conv2D(1, 1, name="output", **density_layer(options.density_scale))(features(image, options))
     density = layers.Rescaling(options.heads_a_cell(STRIDE), dtype="float32", name="density")(x)
     network = keras.Model(image, density, name="dm_count")
     load_pretrained(VGG19, network, options.pretrained)

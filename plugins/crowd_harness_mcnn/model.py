@@ -23,7 +23,7 @@ def build(options: ModelOptions) -> keras.Model:
     import keras
     from keras import layers
 
-    from harness.nn.activations import recovering_relu
+    from harness.nn.activations import density_layer
 
     image = keras.Input((None, None, 1), name="image")
     columns = []
@@ -43,17 +43,6 @@ def build(options: ModelOptions) -> keras.Model:
                 x = layers.MaxPooling2D(name=f"column{column}_pool{number}")(x)
         columns.append(x)
     x = layers.Concatenate(name="columns")(columns)
-    # A ReLU that is dead everywhere stays so. It starts at about 0.001 heads a pixel in every cell: above zero, and no larger
-    # than densities are, for from a loud start the first steps push the whole map below zero at once; and from below it comes
-    # back, for on sparse pictures the first steps do so from any start.
-    usual = 0.001 * options.density_scale
-    x = layers.Conv2D(
-        1,
-        1,
-        activation=recovering_relu,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.05 * usual),
-        bias_initializer=keras.initializers.Constant(usual),
-        name="fuse",
-    )(x)
+    x = layers.Conv2D(1, 1, name="fuse", **density_layer(options.density_scale))(x)
     density = layers.Rescaling(options.heads_a_cell(4), dtype="float32", name="density")(x)
     return keras.Model(image, density, name="mcnn")

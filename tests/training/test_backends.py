@@ -87,26 +87,23 @@ def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None
 
     method = load_host().method(name)
     options = ModelOptions(density_scale=COMMON.density_scale)
-    images, points = make_batch(method.channels, side=32)
+    # Two cells and more a side at the coarsest level: batch normalisation of one cell is zero.
+    images, points = make_batch(method.channels, side=max(32, 2 * method.side_multiple))
     still: set[str] | None = None
-    lowered = False
-    # Of three starts, for by chance a small ReLU layer (HSRNet's squeeze has two units) can be dead at one, and four steps on
-    # two crops can be too few for a network that normalises by batches.
-    for seed in range(3):
+    for seed in range(3):  # by chance a small ReLU layer (HSRNet's squeeze has two units) can be dead at one start
         backend.prepare(seed)
         network = method.build(options)
         trainer = PointTrainer(network, method, options)
         trainer.start(Stage(learning_rate=1e-4), backend.jit_compile())
         before = [np.array(weight) for weight in network.get_weights()]
         losses = [trainer.train(images, points, make_maps(method, images)) for _ in range(4)]
-        assert np.isfinite(losses).all()
-        lowered = lowered or losses[-1] < losses[0]
+        assert np.isfinite(losses).all() and losses[-1] < losses[0]
         pairs = zip(network.weights, before, network.get_weights(), strict=True)
         unmoved = {weight.path for weight, old, new in pairs if (old == new).all()}
         still = unmoved if still is None else still & unmoved
-        if lowered and not still:
+        if not still:
             return
-    raise AssertionError(f"no gradient reaches these: {still}" if still else "four steps lower the loss from no start")
+    raise AssertionError(f"no gradient reaches these: {still}")
 
 
 @pytest.mark.parametrize("name", METHODS)
