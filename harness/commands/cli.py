@@ -120,5 +120,27 @@ plugin_option = click.option(
 )
 
 
+def _existing_weights(context: click.Context, option: click.Parameter, path: Path) -> Path:
+    """Names a wrong path before anything heavy starts."""
+    from harness.errors import HarnessError
+
+    if not path.is_file():
+        raise HarnessError(f"{path}: no such weights file")
+    return path
+
+
+def weights_options(command: Any) -> Any:
+    """`--method` and `--weights`: a network, as `method_name` and `weights`."""
+    method = click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
+    weights = click.option(
+        "--weights",
+        required=True,
+        type=click.Path(path_type=Path),
+        callback=_existing_weights,
+        help="Native Keras weights, or a file a plugin reads.",
+    )
+    return method(weights(command))
+
+
 if __name__ == "__main__":
     main()

@@ -9,18 +9,12 @@ from typing import Any
 import click
 
 from harness.commands import load
-from harness.commands.cli import plugin_option
+from harness.commands.cli import plugin_option, weights_options
 
 
 @click.command("count")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
-@click.option(
-    "--weights",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Native Keras weights, or a file a plugin reads.",
-)
+@weights_options
 @click.option(
     "--overlay",
     type=click.Path(path_type=Path, file_okay=False),
@@ -42,8 +36,6 @@ def command(
 
     host = load(plugin_files)
     method = host.method(method_name)
-    if not weights.is_file():
-        raise HarnessError(f"{weights}: no such weights file")
     for path in images:  # a wrong name must not cost the time of loading a network first
         if not path.is_file():
             raise HarnessError(f"{path}: no such image")

@@ -10,20 +10,14 @@ from typing import Any
 import click
 
 from harness.commands import load
-from harness.commands.cli import data_root_option, plugin_option
+from harness.commands.cli import data_root_option, plugin_option, weights_options
 
 MOST_MEMBERS = 12  # groups with more members are in --json alone
 SPLITS = ("train", "val", "test", "all")
 
 
 @click.command("eval")
-@click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
-@click.option(
-    "--weights",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Native Keras weights, or a file a plugin reads.",
-)
+@weights_options
 @click.option("--dataset", required=True)
 @click.option(
     "--split",
@@ -56,8 +50,6 @@ def command(
     host = load(plugin_files)
     method = host.method(method_name)
     benchmark = seen_inside(host.benchmark(dataset), method.outside)
-    if not weights.is_file():
-        raise HarnessError(f"{weights}: no such weights file")
     if fold not in range(max(1, benchmark.folds)):
         raise HarnessError(
             f"--fold {fold}: {dataset} has {benchmark.folds or 'no'} folds; expected 0 to {max(0, benchmark.folds - 1)}"
