@@ -17,7 +17,7 @@ SPLITS = ("train", "val", "test", "all")
 
 
 @click.command("eval")
-@weights_options
+@weights_options()
 @click.option("--dataset", required=True)
 @click.option(
     "--split",
@@ -74,9 +74,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     from harness.training import backend
 
     backend.start()
-    from rich.console import Console
-    from rich.progress import track
-
+    from harness.commands.display import bar
     from harness.data.image_store import ImageStore
     from harness.data.scenes import scenes
     from harness.method import inference_network
@@ -85,11 +83,9 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
 
     network = inference_network(load_network(host, method, weights))
     store = ImageStore(benchmark, method.channels, int(memory * (1 << 30)))
-    console = Console(stderr=True)
     started = time.perf_counter()
     results = []
-    shown = track(samples, "predicting", console=console, transient=True, disable=not console.is_terminal)
-    for sample in shown:
+    for sample in bar(samples, "predicting"):
         results += evaluate(network, method, scenes(benchmark, (sample,), store))
     scores = summary(results)
     return {

@@ -19,7 +19,7 @@ FORMATS = ("onnx", "savedmodel", "tflite")
 
 
 @click.command("export")
-@weights_options
+@weights_options()
 @click.option("--format", "format_name", required=True, type=click.Choice(FORMATS))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new file; of savedmodel a folder.")
 @click.option("--size", help="Height x width of all pictures it will see, e.g. 768x1024. Without: any size.")

@@ -72,15 +72,13 @@ def polygon_mask(vertices: np.ndarray, height: int, width: int) -> np.ndarray:
     pixel.
     """
     centres = np.arange(height) + 0.5
-    enters = np.zeros(
-        (height, width + 1), np.int32
-    )  # edges of each row that lie between one pixel's centre and the next
+    crossed = np.zeros((height, width + 1), bool)  # whether an edge lies between a pixel's centre and the one before
     for (x0, y0), (x1, y1) in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
         rows = np.flatnonzero((centres >= min(y0, y1)) & (centres < max(y0, y1)))
         if rows.size:
             crossing = x0 + (centres[rows] - y0) * (x1 - x0) / (y1 - y0)
-            enters[rows, np.clip(np.ceil(crossing - 0.5), 0, width).astype(int)] += 1
-    return np.cumsum(enters[:, :width], axis=1) % 2 == 1
+            crossed[rows, np.clip(np.ceil(crossing - 0.5), 0, width).astype(int)] ^= True
+    return np.logical_xor.accumulate(crossed[:, :width], axis=1)
 
 
 def _region(region: np.ndarray, shape: tuple[int, ...], sample: Sample) -> np.ndarray:
