@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -145,11 +146,11 @@ def packed_bytes() -> int:
     return sum(len(zlib.compress(path.read_bytes(), 9)) for path in models.FOLDER.glob("*.*"))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("--kind", required=True, choices=models.KINDS)
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     record, host = records.read(asked.run / records.FILE), load_host()
     name = name_of(record)
     other = next((card for card in models.cards() if card.kind == asked.kind and card.name != name), None)
