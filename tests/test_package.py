@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run
+from conftest import ROOT, run
 
 pytestmark = pytest.mark.system
 
@@ -22,12 +22,25 @@ def test_what_the_wheel_and_the_sdist_hold(built: Path) -> None:
         "harness/reporting/templates/report.html",
         "harness/host/templates/plugin/pyproject.toml.jinja",
         "crowd_harness_sasnet/published.yaml",
+        *(f"harness/models/{path.name}" for path in (ROOT / "harness" / "models").glob("*")),
     ):
         assert needed in names
     assert not [name for name in names if name.startswith(("tests/", "reports/", "docs/"))]
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         inner = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py"} <= inner
+
+
+@pytest.mark.parametrize("target", ["wheel", "sdist"])
+def test_models_are_packed_though_weights_are_not_kept_elsewhere(target: str) -> None:
+    """By the build backend's own rules, which follow .gitignore."""
+    from hatchling.builders.sdist import SdistBuilder
+    from hatchling.builders.wheel import WheelBuilder
+
+    rules = {"wheel": WheelBuilder, "sdist": SdistBuilder}[target](str(ROOT)).config
+    for name in ("zip-shtech_a.weights.h5", "zip-shtech_a.yaml"):
+        assert rules.include_path(f"harness/models/{name}")
+    assert not rules.include_path("harness/runs/best.weights.h5")
 
 
 def test_the_wheel_in_an_empty_environment(empty: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ _COMMANDS = {
     "schema": ("harness.commands.schema", "The JSON schema of experiment files, for editors."),
     "eval": ("harness.commands.evaluate", "Measure weights on a dataset."),
     "count": ("harness.commands.count", "Count the people in your own pictures."),
+    "models": ("harness.commands.models", "The models that ship, and what each is: its model card."),
     "export": ("harness.commands.export", "Write a network as ONNX, SavedModel or TFLite, and compare it."),
     "report": ("harness.commands.report", "Make the reports from the records of past runs."),
     "diff": ("harness.commands.diff", "What changed between two folders of runs, as markdown."),
@@ -118,6 +120,28 @@ plugin_option = click.option(
     type=click.Path(path_type=Path),
     help="Load a plugin from a file; repeatable.",
 )
+
+
+def _existing_weights(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Names a wrong path before anything heavy starts."""
+    from harness.errors import HarnessError
+
+    if path is not None and not path.is_file():
+        raise HarnessError(f"{path}: no such weights file")
+    return path
+
+
+def weights_options(required: bool = True) -> Callable[[Any], Any]:
+    """`--method` and `--weights`: a network, as `method_name` and `weights`."""
+    method = click.option("--method", "method_name", required=required, help="Whose network the weights are for.")
+    weights = click.option(
+        "--weights",
+        required=required,
+        type=click.Path(path_type=Path),
+        callback=_existing_weights,
+        help="Native Keras weights, or a file a plugin reads.",
+    )
+    return lambda command: method(weights(command))
 
 
 if __name__ == "__main__":

@@ -4,78 +4,99 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.commands import load
-from harness.commands.cli import plugin_option
+from harness.commands.cli import plugin_option, weights_options
+
+if TYPE_CHECKING:
+    from harness.runs.counting import Predict
 
 
 @click.command("count")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
-@click.option(
-    "--weights",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Native Keras weights, or a file a plugin reads.",
-)
+@click.option("--model", help="A model that ships: sparse, dense, auto or a name of 'harness models'.  [default: auto]")
+@weights_options(required=False)
+@click.option("--roi", type=click.Path(path_type=Path), help="Count inside these polygons: a JSON file, see below.")
 @click.option(
     "--overlay",
     type=click.Path(path_type=Path, file_okay=False),
     help="Write each picture with its density drawn over it into this folder.",
 )
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a table of all counts to this file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list on standard output.")
 @plugin_option
 def command(
     images: tuple[Path, ...],
-    method_name: str,
-    weights: Path,
+    model: str | None,
+    method_name: str | None,
+    weights: Path | None,
+    roi: Path | None,
     overlay: Path | None,
+    csv_file: Path | None,
     as_json: bool,
     plugin_files: tuple[Path, ...],
 ) -> None:
-    """Count the people in IMAGES (JPEG, PNG, … of any size)."""
+    """Count the people in IMAGES (JPEG, PNG, … of any size, and folders of them).
+
+    Without --method and --weights a model counts that ships with the harness.
+
+    A file for --roi holds a polygon, [[x, y], …] in pixels; or several by name, {"gate": [[x, y], …], …}; or either for each
+    picture, {"street.jpg": …}. In the place of a polygon may stand {"polygon": [[x, y], …], "square_metres": 120}, which
+    gives people per m².
+    """
+    from harness.commands.display import bar
+    from harness.files.region_file import read_regions
+    from harness.runs.counting import counts, draw, pictures_of, write_csv
+
+    predict = _predictor(model, method_name, weights, plugin_files)
+    pictures = pictures_of(images)
+    regions = read_regions(roi) if roi else None
+    inside = {path: regions.of(path) if regions else () for path in pictures}
+    told: list[dict[str, Any]] = []
+    for path in bar(pictures, "counting"):
+        prediction = predict(path)
+        rows = counts(path, prediction, inside[path])
+        if overlay is not None:
+            drawn = draw(overlay, path, prediction, inside[path])
+            rows = [{**row, "overlay": str(drawn)} for row in rows]
+        told += rows
+        for row in [] if as_json else rows:
+            click.echo(_line(row))
+    if csv_file is not None:
+        write_csv(csv_file, told)
+    if as_json:
+        click.echo(json.dumps(told))
+
+
+def _predictor(
+    model: str | None, method_name: str | None, weights: Path | None, plugin_files: tuple[Path, ...]
+) -> Predict:
     from harness.errors import HarnessError
-    from harness.files.images import read_image
+    from harness.runs.counting import predictor, shipped
 
     host = load(plugin_files)
-    method = host.method(method_name)
-    if not weights.is_file():
-        raise HarnessError(f"{weights}: no such weights file")
-    for path in images:  # a wrong name must not cost the time of loading a network first
-        if not path.is_file():
-            raise HarnessError(f"{path}: no such image")
-    network = _network(host, method, weights)
-    counted = []
-    for path in images:
-        density = _density(network, method, read_image(path, method.channels))
-        entry: dict[str, Any] = {"image": str(path), "count": float(density.sum(dtype="float64"))}
-        if overlay is not None:
-            from harness.runs.overlay import write_overlay
-
-            target = overlay / f"{path.stem}_{method.name}.png"
-            write_overlay(target, read_image(path, 3), density, method.stride, entry["count"])
-            entry["overlay"] = str(target)
-        counted.append(entry)
-        if not as_json:
-            click.echo(f"{entry['count']:8.1f}  {path}" + (f"  → {entry['overlay']}" if overlay else ""))
-    if as_json:
-        click.echo(json.dumps(counted))
+    if method_name is None and weights is None:
+        return shipped(host, model or "auto")
+    if method_name is None or weights is None:
+        raise HarnessError("--method and --weights belong together: give both, or neither for a model that ships")
+    if model is not None:
+        raise HarnessError(
+            f"--model {model}: that is for models that ship; leave out --method and --weights, or --model"
+        )
+    return predictor(host, host.method(method_name), weights)
 
 
-def _network(host: Any, method: Any, weights: Path) -> Any:
-    from harness.training import backend
-
-    backend.start()
-    from harness.method import inference_network
-    from harness.training.weights import load_network
-
-    return inference_network(load_network(host, method, weights))
-
-
-def _density(network: Any, method: Any, image: Any) -> Any:
-    from harness.training.prediction import density_of
-
-    return density_of(network, method, image)
+def _line(row: dict[str, Any]) -> str:
+    parts = [f"{row['count']:8.1f}", row["image"], row.get("region"), row.get("model") and f"by {row['model']}"]
+    if "people_per_square_metre" in row:
+        parts.insert(3, f"{row['people_per_square_metre']:.2f} people per m²")
+    parts.append("overlay" in row and f"→ {row['overlay']}")
+    return "  ".join(filter(None, parts))

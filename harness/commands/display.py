@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+Item = TypeVar("Item")
 Watch = Callable[[dict[str, Any]], None]
 _WORDS = {"starting": "loading Keras", "start": "training", "validate": "validating", "test": "testing"}
 
@@ -42,3 +44,18 @@ def cell_display(title: str, position: str, console: Console) -> Iterator[Watch]
                 bars.update(task, detail=_WORDS.get(kind, kind))
 
         yield watch
+
+
+def bar(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """`items`, with a bar on standard error while they are worked on: of several, on a terminal."""
+    console = Console(stderr=True)
+    bars = Progress(
+        console=console,
+        transient=True,
+        disable=len(items) < 2 or not console.is_terminal,
+        # Lines printed meanwhile come out above the bar; where they go to a file, nothing may lead them elsewhere.
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=False,
+    )
+    with bars:
+        yield from bars.track(items, description=what)

@@ -10,20 +10,14 @@ from typing import Any
 import click
 
 from harness.commands import load
-from harness.commands.cli import data_root_option, plugin_option
+from harness.commands.cli import data_root_option, plugin_option, weights_options
 
 MOST_MEMBERS = 12  # groups with more members are in --json alone
 SPLITS = ("train", "val", "test", "all")
 
 
 @click.command("eval")
-@click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
-@click.option(
-    "--weights",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Native Keras weights, or a file a plugin reads.",
-)
+@weights_options()
 @click.option("--dataset", required=True)
 @click.option(
     "--split",
@@ -56,8 +50,6 @@ def command(
     host = load(plugin_files)
     method = host.method(method_name)
     benchmark = seen_inside(host.benchmark(dataset), method.outside)
-    if not weights.is_file():
-        raise HarnessError(f"{weights}: no such weights file")
     if fold not in range(max(1, benchmark.folds)):
         raise HarnessError(
             f"--fold {fold}: {dataset} has {benchmark.folds or 'no'} folds; expected 0 to {max(0, benchmark.folds - 1)}"
@@ -82,9 +74,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     from harness.training import backend
 
     backend.start()
-    from rich.console import Console
-    from rich.progress import track
-
+    from harness.commands.display import bar
     from harness.data.image_store import ImageStore
     from harness.data.scenes import scenes
     from harness.method import inference_network
@@ -93,11 +83,9 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
 
     network = inference_network(load_network(host, method, weights))
     store = ImageStore(benchmark, method.channels, int(memory * (1 << 30)))
-    console = Console(stderr=True)
     started = time.perf_counter()
     results = []
-    shown = track(samples, "predicting", console=console, transient=True, disable=not console.is_terminal)
-    for sample in shown:
+    for sample in bar(samples, "predicting"):
         results += evaluate(network, method, scenes(benchmark, (sample,), store))
     scores = summary(results)
     return {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands import load
-from harness.commands.cli import plugin_option
+from harness.commands.cli import plugin_option, weights_options
 
 if TYPE_CHECKING:
     from harness.training.export import Agreement
@@ -19,13 +19,7 @@ FORMATS = ("onnx", "savedmodel", "tflite")
 
 
 @click.command("export")
-@click.option("--method", "method_name", required=True, help="Whose network the weights are for.")
-@click.option(
-    "--weights",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Native Keras weights, or a file a plugin reads.",
-)
+@weights_options()
 @click.option("--format", "format_name", required=True, type=click.Choice(FORMATS))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new file; of savedmodel a folder.")
 @click.option("--size", help="Height x width of all pictures it will see, e.g. 768x1024. Without: any size.")
@@ -55,8 +49,6 @@ def command(
     sides = _sides(size)
     if sides is not None:
         check_size(method, sides)
-    if not weights.is_file():
-        raise HarnessError(f"{weights}: no such weights file")
     if out.exists():
         raise HarnessError(f"{out}: already there; expected a new name")
     check_packages(format_name)

@@ -65,13 +65,20 @@ def density_inside(density: np.ndarray, region: np.ndarray, stride: int) -> np.n
 
 
 def polygon_mask(vertices: np.ndarray, height: int, width: int) -> np.ndarray:
-    """bool [height, width]: the pixels whose centre lies in the polygon with `vertices` float [N, 2] (x, y)."""
-    import cv2
+    """bool [height, width]: the pixels whose centre lies in the polygon with `vertices` float [N, 2] (x, y).
 
-    shift = 8  # in 256ths of a pixel, on OpenCV's grid of pixel centres
-    mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.round((vertices - 0.5) * (1 << shift)).astype(np.int32)], 1, shift=shift)
-    return mask.astype(bool)
+    Pixel (row, column) has its centre at (column + ½, row + ½). Of a polygon that crosses itself what an odd number of its
+    edges surround is inside. A centre on an edge belongs to the polygon right of it or below: polygons side by side share no
+    pixel.
+    """
+    centres = np.arange(height) + 0.5
+    crossed = np.zeros((height, width + 1), bool)  # whether an edge lies between a pixel's centre and the one before
+    for (x0, y0), (x1, y1) in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
+        rows = np.flatnonzero((centres >= min(y0, y1)) & (centres < max(y0, y1)))
+        if rows.size:
+            crossing = x0 + (centres[rows] - y0) * (x1 - x0) / (y1 - y0)
+            crossed[rows, np.clip(np.ceil(crossing - 0.5), 0, width).astype(int)] ^= True
+    return np.logical_xor.accumulate(crossed[:, :width], axis=1)
 
 
 def _region(region: np.ndarray, shape: tuple[int, ...], sample: Sample) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 
 from harness.errors import DataError, HarnessError
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
     """The picture in `path` as uint8 [H, W, channels], RGB for 3 channels, luma for 1.

@@ -6,14 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.files.atomic import replacing
 from harness.host.plugins import Host
-from harness.method import Method, ModelOptions
+from harness.method import Method, ModelOptions, inference_network
 
 _ATTRIBUTE = "crowd_harness"
+_COUNTING = "inference"
 _UNIT = "heads a pixel"  # what options.density_scale is of; files without it were written when it was of heads a cell
 
 
@@ -27,8 +29,42 @@ def save(network: Any, path: Path, method: str, options: ModelOptions) -> None:
             file.attrs[_ATTRIBUTE] = json.dumps({"method": method, "options": asdict(options), "unit": _UNIT})
 
 
+def save_small(host: Host, method: Method, source: Path, target: Path, half: bool) -> None:
+    """Writes to `target` what counting needs of `source`, a file that `save` wrote: no training-only heads, no padding.
+
+    Args:
+        half: store tensors of two axes or more as float16; vectors (biases, means, variances) are few, and their range is wide.
+    """
+    import h5py
+
+    network = inference_network(load_network(host, method, source))
+    note = _note(source)
+    if note is None:
+        raise HarnessError(f"{source}: not written by a run; expected its best.weights.h5")
+    with TemporaryDirectory() as folder, replacing(target) as temporary:
+        whole = Path(folder) / target.name
+        network.save_weights(whole)
+        # The format of HDF5 1.10 has half the overhead of the default one, which is a quarter of a small network's file.
+        with h5py.File(whole) as read, h5py.File(temporary, "w", libver="v110") as written:
+
+            def copy(name: str, item: Any) -> None:
+                if isinstance(item, h5py.Group):
+                    copied = written.require_group(name)
+                else:  # NumPy rounds; HDF5's own conversion to float16 gave some values half as large
+                    values = item[()]
+                    copied = written.create_dataset(
+                        name, data=values.astype("float16") if half and values.ndim > 1 else values
+                    )
+                copied.attrs.update(item.attrs)
+
+            read.visititems(copy)
+            written.attrs[_ATTRIBUTE] = json.dumps({**note, "part": _COUNTING})
+
+
 def load_network(host: Host, method: Method, path: Path) -> Any:
     """The network of `method` with the weights in `path`: native, or a foreign file that a plugin can read.
+
+    Of a file that `save_small` wrote it is the inference network.
 
     Raises:
         HarnessError: no such file, weights of another method, or of another shape.
@@ -46,8 +82,7 @@ def load_network(host: Host, method: Method, path: Path) -> Any:
         raise HarnessError(
             f"{path}: neither native Keras weights (.weights.h5) nor a file that a plugin reads for {method.name}"
         )
-    with h5py.File(path) as file:
-        note = json.loads(file.attrs[_ATTRIBUTE]) if _ATTRIBUTE in file.attrs else None
+    note = _note(path)
     if note and note["method"] != method.name:
         raise HarnessError(
             f"{path}: weights of method {note['method']!r}; expected {method.name!r}. Try --method {note['method']}."
@@ -56,8 +91,18 @@ def load_network(host: Host, method: Method, path: Path) -> Any:
     if note and note.get("unit") != _UNIT:
         options = replace(options, density_scale=options.density_scale * method.stride**2)
     network = method.build(options)
+    if note and note.get("part") == _COUNTING:
+        network = inference_network(network)
     restore(network, path, method)
     return network
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """What `save` wrote into the HDF5 file beside the weights; None in files from elsewhere."""
+    import h5py
+
+    with h5py.File(path) as file:
+        return json.loads(file.attrs[_ATTRIBUTE]) if _ATTRIBUTE in file.attrs else None
 
 
 def _authors_options(method: Method) -> ModelOptions:

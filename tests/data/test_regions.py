@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -18,12 +19,40 @@ from harness.files import matlab
 from harness.host.plugins import load_host
 
 
-def test_a_polygon_takes_the_pixels_whose_centres_it_holds() -> None:
+def test_a_rectangle_takes_the_pixels_whose_centres_it_holds() -> None:
     mask = polygon_mask(np.array([[2.0, 1.0], [6.0, 1.0], [6.0, 4.0], [2.0, 4.0]]), 6, 9)
     inner = np.zeros((6, 9), bool)
     inner[1:4, 2:6] = True
-    assert (mask & inner).sum() == inner.sum()
-    assert mask.sum() <= 5 * 4 + 0  # OpenCV draws the edge too: at most one pixel more to the right and below
+    np.testing.assert_array_equal(mask, inner)
+    assert polygon_mask(np.array([[-5.0, -5.0], [50.0, -5.0], [50.0, 50.0], [-5.0, 50.0]]), 6, 9).all()
+    assert not polygon_mask(np.array([[20.0, 1.0], [30.0, 1.0], [30.0, 4.0]]), 6, 9).any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_polygon_takes_the_pixels_whose_centres_it_holds(seed: int) -> None:
+    """By OpenCV's test of single points; polygons that reach out of the frame, and not convex ones, are among them."""
+    generator = np.random.default_rng(seed)
+    angles = np.sort(generator.uniform(0, 2 * np.pi, 9))
+    radius = generator.uniform(8, 40, 9)
+    vertices = np.stack([30 + radius * np.cos(angles), 25 + radius * np.sin(angles)], axis=1).astype(np.float32)
+    expected = [[cv2.pointPolygonTest(vertices, (x + 0.5, y + 0.5), False) >= 0 for x in range(61)] for y in range(50)]
+    np.testing.assert_array_equal(polygon_mask(vertices.astype(float), 50, 61), expected)
+
+
+def test_polygons_side_by_side_share_no_pixel_and_leave_none() -> None:
+    """Also where they meet on pixels' centres."""
+    meet = np.array([5.5, 5.5])
+    corners = np.array([[0.0, 0.0], [11.0, 0.0], [11.0, 11.0], [0.0, 11.0]])
+    parts = [np.array([corners[number], corners[(number + 1) % 4], meet]) for number in range(4)]
+    np.testing.assert_array_equal(sum(polygon_mask(part, 11, 11).astype(int) for part in parts), np.ones((11, 11)))
+
+
+def test_a_polygon_has_its_area() -> None:
+    """By the shoelace formula, to a thousandth: nothing is added along the border."""
+    vertices = np.array([[103.3, 52.1], [391.7, 98.4], [350.2, 300.9], [240.0, 260.0], [88.8, 331.5]])
+    x, y = vertices.T
+    area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+    assert polygon_mask(vertices, 400, 500).sum() == pytest.approx(area, rel=1e-3)
 
 
 def test_points_and_density_inside_by_numpy() -> None:

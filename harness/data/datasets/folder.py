@@ -24,8 +24,8 @@ from harness.data.datasets import coco
 from harness.data.datasets.pairing import natural
 from harness.errors import DataError
 from harness.files.annotations import read_points_file
+from harness.files.images import SUFFIXES
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 POINTS = (".txt", ".csv", ".json", ".npy", ".mat")
 TRUTH_FOLDERS = ("ground-truth", "ground_truth", "gt", "annotations", "labels", "points")
 SPLIT_FOLDERS = {"train": ("train", "train_data"), "val": ("val", "valid", "validation"), "test": ("test", "test_data")}
@@ -89,6 +89,16 @@ def read_points(sample: Sample) -> np.ndarray:
     return read_points_file(sample.annotation)
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """Every picture in `folder` itself, in natural order of names; raises `DataError` where there is none."""
+    pictures = [
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not NOT_PICTURES.match(path.stem)
+    ]
+    if not pictures:
+        raise DataError(f"{folder}: no pictures; expected files ending in {', '.join(SUFFIXES)}")
+    return sorted(pictures, key=lambda path: natural(path.name))
+
+
 def _tests(pictures: int) -> int:
     return max(1, round(TEST_SHARE * pictures))
 
@@ -100,12 +110,7 @@ def _draw(name: str) -> bytes:
 def _pairs(part: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, points) of each picture in `part`, in natural order."""
     images = part / "images" if (part / "images").is_dir() else part
-    pictures = [
-        path for path in images.iterdir() if path.suffix.lower() in PICTURES and not NOT_PICTURES.match(path.stem)
-    ]
-    if not pictures:
-        raise DataError(f"{images}: no pictures; expected files ending in {', '.join(PICTURES)}")
-    pictures.sort(key=lambda path: natural(path.name))
+    pictures = pictures_in(images)
     places = [images, *(place / name for place in dict.fromkeys((part, images)) for name in TRUTH_FOLDERS)]
     files = _by_stem(place for place in places if place.is_dir())
     catalogue = next((path for place in dict.fromkeys((*places, part)) for path in _catalogues(place)), None)

@@ -129,7 +129,7 @@ WORLDEXPO10 = Benchmark(
     read_perspective=read_perspective,
     sigma_metres=0.2,
     protocol={
-        "version": 1,
+        "version": 2,
         "coordinates": "MATLAB's, minus half a pixel",
         "true_count": "annotated heads inside the region of interest",
         "mean_of": "scene",

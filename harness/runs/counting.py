@@ -1,0 +1,164 @@
+"""Pictures → densities → counts, in regions too: with weights of one's own, or with the models that ship."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.data.datasets.folder import pictures_in
+from harness.data.regions import density_inside, polygon_mask
+from harness.errors import HarnessError
+from harness.files.atomic import replacing
+from harness.files.images import read_image
+from harness.files.region_file import Region
+from harness.method import Method
+from harness.runs import models
+from harness.runs.overlay import write_overlay
+
+if TYPE_CHECKING:
+    from harness.host.plugins import Host
+
+COLUMNS = ("image", "region", "count", "people_per_square_metre", "model", "overlay")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One picture: its density, float32 [ceil(height/stride), ceil(width/stride)] in heads a cell of `method`'s stride.
+
+    `model` is the name of the shipped model that counted, "" with other weights.
+    """
+
+    method: Method
+    density: np.ndarray
+    height: int
+    width: int
+    model: str = ""
+
+    @property
+    def count(self) -> float:
+        return float(self.density.sum(dtype=np.float64))
+
+    @property
+    def heads_per_megapixel(self) -> float:
+        return self.count / (self.height * self.width / 1e6)
+
+
+Predict = Callable[[Path], Prediction]
+
+
+def pictures_of(paths: Iterable[Path]) -> list[Path]:
+    """Files as they are, and of a folder every picture in it; raises `HarnessError` where there is no such file or picture."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise HarnessError(f"{path}: no such image")
+        found += pictures_in(path) if path.is_dir() else [path]
+    return found
+
+
+def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Predict:
+    """Counts with one network, which is loaded when the first picture comes."""
+
+    @cache
+    def network() -> Any:
+        from harness.training import backend
+
+        backend.start()
+        from harness.method import inference_network
+        from harness.training.weights import load_network
+
+        return inference_network(load_network(host, method, weights))
+
+    def predict(path: Path) -> Prediction:
+        image, loaded = read_image(path, method.channels), network()
+        from harness.training.prediction import density_of
+
+        height, width = image.shape[:2]
+        return Prediction(method, density_of(loaded, method, image), height, width, model)
+
+    return predict
+
+
+def shipped(host: Host, choice: str) -> Predict:
+    """Counts with models that ship: `choice` is the name or the kind of one, or "auto" (`models.RULE`)."""
+    if choice != models.AUTO:
+        return _of_card(host, models.card_named(choice))
+    dense, sparse = models.automatic()
+    if sparse is None:
+        return _of_card(host, dense)
+    return by_density(_of_card(host, dense), _of_card(host, sparse), models.boundary(dense, sparse))
+
+
+def _of_card(host: Host, card: models.Card) -> Predict:
+    return predictor(host, host.method(card.method.partition("[")[0]), card.weights, card.name)
+
+
+def by_density(dense: Predict, sparse: Predict, boundary: float) -> Predict:
+    """Counts with `dense`, and again with `sparse` where that found fewer heads a megapixel than `boundary`."""
+
+    def predict(path: Path) -> Prediction:
+        first = dense(path)
+        return first if first.heads_per_megapixel >= boundary else sparse(path)
+
+    return predict
+
+
+def counts(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> list[dict[str, Any]]:
+    """What is told of a picture: {"image", "count"} of all of it, or of each region; of those in `COLUMNS` what is known."""
+    model = {"model": prediction.model} if prediction.model else {}
+    if not regions:
+        return [{"image": str(picture), "count": prediction.count, **model}]
+    rows = []
+    for region in regions:
+        density = prediction.density * _share(picture, prediction, [region])
+        row: dict[str, Any] = {"image": str(picture), **({"region": region.name} if region.name else {})}
+        row["count"] = float(density.sum(dtype=np.float64))
+        if region.square_metres:
+            row["people_per_square_metre"] = row["count"] / region.square_metres
+        rows.append({**row, **model})
+    return rows
+
+
+def draw(folder: Path, picture: Path, prediction: Prediction, regions: Sequence[Region]) -> Path:
+    """Writes the picture with its density drawn over it into `folder`; what lies outside of all regions is left out."""
+    density = prediction.density * _share(picture, prediction, regions) if regions else prediction.density
+    path, stride = folder / f"{picture.stem}_{prediction.method.name}.png", prediction.method.stride
+    write_overlay(path, read_image(picture, 3), density, stride, float(density.sum(dtype=np.float64)))
+    return path
+
+
+def _share(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> np.ndarray:
+    """float32 [h, w]: the share of each cell's pixels that lies in one of `regions`."""
+    height, width = prediction.height, prediction.width
+    inside = np.zeros((height, width), bool)
+    for region in regions:
+        mask = polygon_mask(region.vertices, height, width)
+        if not mask.any():
+            called = f"region {region.name!r}" if region.name else "the region"
+            raise HarnessError(
+                f"{picture}: {called} holds none of its {width} × {height} pixels; expected x, y in pixels"
+            )
+        inside |= mask
+    return density_inside(np.ones_like(prediction.density), inside, prediction.method.stride)
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes the rows of `counts` with a heading; a column that no row has is left out.
+
+    Raises:
+        HarnessError: the file cannot be written.
+    """
+    columns = [column for column in COLUMNS if any(column in row for row in rows)]
+    try:
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None

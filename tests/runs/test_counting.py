@@ -1,0 +1,150 @@
+"""Counts of whole pictures and of regions, with densities of known sums in the place of networks."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from harness.errors import HarnessError
+from harness.files.region_file import Region
+from harness.host.plugins import load_host
+from harness.method import Method
+from harness.runs.counting import Prediction, by_density, counts, draw, pictures_of, write_csv
+
+PICTURE = Path("street.jpg")
+WHOLE = np.array([[0.0, 0.0], [90.0, 0.0], [90.0, 72.0], [0.0, 72.0]])
+
+
+@pytest.fixture(scope="module")
+def method() -> Method:
+    return load_host().method("csrnet")  # a cell has 8 × 8 pixels
+
+
+def constant(method: Method, heads: float, height: int = 72, width: int = 90) -> Prediction:
+    """As many heads on every pixel: cells at the right border, of 2 of their 8 columns, hold as many fewer."""
+    pixels = np.zeros((-(-height // 8) * 8, -(-width // 8) * 8), np.float32)
+    pixels[:height, :width] = heads / (height * width)
+    cells = pixels.reshape(pixels.shape[0] // 8, 8, pixels.shape[1] // 8, 8).sum(axis=(1, 3))
+    return Prediction(method, cells, height, width)
+
+
+def shoelace(vertices: np.ndarray) -> float:
+    x, y = vertices.T
+    return abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))) / 2
+
+
+@pytest.mark.parametrize(
+    ("vertices", "area"),
+    [
+        ([[0, 0], [90, 0], [90, 72], [0, 72]], 90 * 72),  # all of it
+        ([[0, 0], [45, 0], [45, 72], [0, 72]], 45 * 72),  # half, through the middle of cells
+        ([[3, 5], [14, 5], [14, 9], [3, 9]], 11 * 4),  # parts of four cells
+        ([[80, 60], [200, 60], [200, 500], [80, 500]], 10 * 12),  # reaches out of the frame
+        ([[88, 10], [90, 10], [90, 20], [88, 20]], 2 * 10),  # inside the cells that the frame cuts
+    ],
+)
+def test_of_a_constant_density_a_region_has_the_share_of_its_area(
+    method: Method, vertices: list[list[float]], area: float
+) -> None:
+    (row,) = counts(PICTURE, constant(method, 648.0), [Region("", np.array(vertices, float))])
+    assert row["count"] == pytest.approx(648 * area / (90 * 72), rel=1e-5)
+    assert row["image"] == "street.jpg" and "region" not in row
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_polygon_has_the_share_of_its_area(method: Method, seed: int) -> None:
+    """By the shoelace formula."""
+    generator = np.random.default_rng(seed)
+    angles = np.sort(generator.uniform(0, 2 * np.pi, 7))
+    radius = generator.uniform(60, 190, 7)
+    vertices = np.stack([200 + radius * np.cos(angles), 200 + radius * np.sin(angles)], axis=1)
+    (row,) = counts(PICTURE, constant(method, 1000.0, 400, 400), [Region("", vertices)])
+    assert row["count"] == pytest.approx(1000 * shoelace(vertices) / 400**2, rel=0.01)
+
+
+def test_regions_side_by_side_add_up_to_the_picture(method: Method) -> None:
+    generator = np.random.default_rng(0)
+    density = generator.random((9, 12)).astype(np.float32)
+    prediction = Prediction(method, density, 72, 90)
+    edge = [[33.3, 0.0], [51.7, 72.0]]
+    left, right = np.array([[0, 0], *edge, [0, 72]]), np.array([edge[0], [90, 0], [90, 72], edge[1]])
+    rows = counts(PICTURE, prediction, [Region("left", left), Region("right", right, 20.0)])
+    assert [row["region"] for row in rows] == ["left", "right"]
+    assert sum(row["count"] for row in rows) == pytest.approx(density.sum(), rel=1e-5)
+    assert rows[1]["people_per_square_metre"] == pytest.approx(rows[1]["count"] / 20)
+    assert "people_per_square_metre" not in rows[0]
+
+
+def test_without_regions_the_picture_is_counted(method: Method) -> None:
+    prediction = constant(method, 30.0)
+    assert counts(PICTURE, prediction, ()) == [{"image": "street.jpg", "count": pytest.approx(30.0, rel=1e-5)}]
+
+
+def test_a_region_beside_the_picture_is_named(method: Method) -> None:
+    with pytest.raises(HarnessError, match=r"street\.jpg: region 'gate' holds none of its 90 × 72 pixels"):
+        counts(PICTURE, constant(method, 1.0), [Region("gate", WHOLE + 100)])
+    with pytest.raises(HarnessError, match=r"the region holds none"):  # corners as shares of the sides, not pixels
+        counts(PICTURE, constant(method, 1.0), [Region("", np.array([[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]]))])
+
+
+def test_below_the_boundary_the_sparse_model_counts(method: Method) -> None:
+    """Of a picture of 1,000 × 500 pixels, half a megapixel: 100 heads a megapixel are 50."""
+    asked: list[str] = []
+
+    def stands_in(name: str, heads: float) -> Prediction:
+        asked.append(name)
+        return Prediction(method, np.full((1, 1), heads, np.float32), 500, 1000, name)
+
+    for heads, expected in ((50.5, "dense"), (50.0, "dense"), (49.5, "sparse"), (0.0, "sparse"), (-1.0, "sparse")):
+        del asked[:]
+        predict = by_density(
+            lambda _, found=heads: stands_in("dense", found), lambda _: stands_in("sparse", 7.0), 100.0
+        )
+        found = predict(PICTURE)
+        assert found.model == expected and found.count == (heads if expected == "dense" else 7.0)
+        assert asked == (["dense"] if expected == "dense" else ["dense", "sparse"])
+        assert counts(PICTURE, found, ())[0]["model"] == expected
+
+
+def test_a_folder_stands_for_its_pictures(tmp_path: Path) -> None:
+    for name in ("b10.jpg", "b9.JPG", "notes.txt", "a.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "c.jpg").touch()
+    found = pictures_of([tmp_path / "inner" / "c.jpg", tmp_path])
+    assert [path.name for path in found] == ["c.jpg", "a.png", "b9.JPG", "b10.jpg"]
+    with pytest.raises(HarnessError, match=r"gone\.jpg: no such image"):
+        pictures_of([tmp_path / "gone.jpg"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(HarnessError, match="empty: no pictures; expected files ending in"):
+        pictures_of([tmp_path / "empty"])
+
+
+def test_a_table_has_the_columns_that_some_row_has(tmp_path: Path) -> None:
+    rows = [
+        {"image": "a, b.jpg", "region": "left", "count": 1.5},
+        {"image": "c.jpg", "region": "right", "count": 3, "people_per_square_metre": 0.5},
+    ]
+    write_csv(tmp_path / "t.csv", rows)
+    with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    assert list(found[0]) == ["image", "region", "count", "people_per_square_metre"]
+    assert [tuple(row.values()) for row in found] == [("a, b.jpg", "left", "1.5", ""), ("c.jpg", "right", "3", "0.5")]
+    write_csv(tmp_path / "t.csv", [{"image": "a.jpg", "count": 1.0}])
+    assert (tmp_path / "t.csv").read_text().split() == ["image,count", "a.jpg,1.0"]
+    with pytest.raises(HarnessError, match="cannot be written"):
+        write_csv(tmp_path / "nowhere" / "t.csv", rows)
+
+
+def test_outside_of_the_region_the_photograph_is_drawn_as_it_is(method: Method, tmp_path: Path) -> None:
+    grey = np.full((64, 640, 3), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    prediction = Prediction(method, np.full((8, 80), 0.5, np.float32), 64, 640)
+    left = Region("", np.array([[0.0, 0.0], [320.0, 0.0], [320.0, 64.0], [0.0, 64.0]]))
+    shown = cv2.imread(str(draw(tmp_path / "drawn", tmp_path / "grey.png", prediction, [left])))
+    assert np.abs(shown[:64, :300].astype(int) - 90).mean() > 10
+    np.testing.assert_array_equal(shown[:64, 340:], grey[:, 340:])
