@@ -26,6 +26,12 @@ from harness.commands.cli import plugin_option
     type=click.Path(path_type=Path, file_okay=False),
     help="Write each picture with its density drawn over it into this folder.",
 )
+@click.option(
+    "--points",
+    "points_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write into this folder where the heads are: each picture with its points, as CSV, and all as COCO key points.",
+)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list on standard output.")
 @plugin_option
 def command(
@@ -33,6 +39,7 @@ def command(
     method_name: str,
     weights: Path,
     overlay: Path | None,
+    points_folder: Path | None,
     as_json: bool,
     plugin_files: tuple[Path, ...],
 ) -> None:
@@ -48,9 +55,10 @@ def command(
         if not path.is_file():
             raise HarnessError(f"{path}: no such image")
     network = _network(host, method, weights)
-    counted = []
+    counted, pointed = [], []
     for path in images:
-        density = _density(network, method, read_image(path, method.channels))
+        prediction = _prediction(network, method, read_image(path, method.channels))
+        density = prediction.density
         entry: dict[str, Any] = {"image": str(path), "count": float(density.sum(dtype="float64"))}
         if overlay is not None:
             from harness.runs.overlay import write_overlay
@@ -58,9 +66,19 @@ def command(
             target = overlay / f"{path.stem}_{method.name}.png"
             write_overlay(target, read_image(path, 3), density, method.stride, entry["count"])
             entry["overlay"] = str(target)
+        if points_folder is not None:
+            pointed.append(_pointed(points_folder, path, method, prediction))
+            entry["points"] = str(pointed[-1].table)
         counted.append(entry)
         if not as_json:
-            click.echo(f"{entry['count']:8.1f}  {path}" + (f"  → {entry['overlay']}" if overlay else ""))
+            click.echo(
+                f"{entry['count']:8.1f}  {path}"
+                + "".join(f"  → {entry[key]}" for key in ("overlay", "points") if key in entry)
+            )
+    if points_folder is not None:
+        from harness.runs.point_files import write_coco
+
+        write_coco(points_folder, pointed)
     if as_json:
         click.echo(json.dumps(counted))
 
@@ -75,7 +93,14 @@ def _network(host: Any, method: Any, weights: Path) -> Any:
     return inference_network(load_network(host, method, weights))
 
 
-def _density(network: Any, method: Any, image: Any) -> Any:
-    from harness.training.prediction import density_of
+def _prediction(network: Any, method: Any, image: Any) -> Any:
+    from harness.training.prediction import prediction_of
 
-    return density_of(network, method, image)
+    return prediction_of(network, method, image)
+
+
+def _pointed(folder: Path, path: Path, method: Any, prediction: Any) -> Any:
+    from harness.runs.point_files import write_points
+    from harness.training.prediction import points_of
+
+    return write_points(folder, path, f"{path.stem}_{method.name}", points_of(prediction, method.stride))
