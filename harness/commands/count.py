@@ -71,10 +71,8 @@ def command(
             entry["points"] = str(pointed[-1].table)
         counted.append(entry)
         if not as_json:
-            click.echo(
-                f"{entry['count']:8.1f}  {path}"
-                + "".join(f"  → {entry[key]}" for key in ("overlay", "points") if key in entry)
-            )
+            files = [entry[key] for key in ("overlay", "points") if key in entry]
+            click.echo("  → ".join((f"{entry['count']:8.1f}  {path}", *files)))
     if points_folder is not None:
         from harness.runs.point_files import write_coco
 
