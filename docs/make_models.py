@@ -19,7 +19,6 @@ import numpy as np
 
 from harness.benchmark import Benchmark
 from harness.host.plugins import Host, load_host
-from harness.method import inference_network
 from harness.reporting.rows import comparisons
 from harness.reporting.trained import crops_seen
 from harness.runs import examples, models, records
@@ -27,6 +26,18 @@ from harness.training import backend
 
 MOST_BYTES = 3_000_000  # together, as the wheel packs them
 LARGEST_CHANGE = 1e-3  # of a count
+AS_RECORDED = (
+    "method_title",
+    "dataset",
+    "dataset_title",
+    "fold",
+    "recipe",
+    "budget",
+    "seed",
+    "select",
+    "precision",
+    "pretrained",
+)
 
 
 def card_of(record: records.Record, kind: str, benchmark: Benchmark) -> models.Card:
@@ -43,16 +54,7 @@ def card_of(record: records.Record, kind: str, benchmark: Benchmark) -> models.C
         name=name_of(record),
         kind=kind,  # type: ignore[arg-type]
         method=row.method,
-        method_title=record.method_title,
-        dataset=record.dataset,
-        dataset_title=record.dataset_title,
-        fold=record.fold,
-        recipe=record.recipe,
-        budget=record.budget,
-        seed=record.seed,
-        select=record.select,
-        precision=record.precision,
-        pretrained=record.pretrained,
+        **{field: getattr(record, field) for field in AS_RECORDED},
         train_images=data.train_images,
         crops=crops,
         harness=record.environment["versions"]["crowd-harness"],
@@ -125,13 +127,13 @@ def largest_change(host: Host, record: records.Record, run: Path, target: Path) 
     """The largest change of a count of the run's example pictures, as a share of all mass in the density."""
     from harness.files.images import read_image
     from harness.training.prediction import density_of
-    from harness.training.weights import load_network
+    from harness.training.weights import load_inference_network
 
     method = host.method(record.method)
     pictures = [run / examples.FOLDER / example.picture for example in examples.read(run)]
     if not pictures:
         raise SystemExit(f"{run / examples.FOLDER}: no pictures to compare counts on")
-    networks = [inference_network(load_network(host, method, path)) for path in (run / "best.weights.h5", target)]
+    networks = [load_inference_network(host, method, path) for path in (run / "best.weights.h5", target)]
     shares = []
     for path in pictures:
         before, after = (density_of(network, method, read_image(path, method.channels)) for network in networks)

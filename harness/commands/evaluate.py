@@ -77,11 +77,10 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     from harness.commands.display import bar
     from harness.data.image_store import ImageStore
     from harness.data.scenes import scenes
-    from harness.method import inference_network
     from harness.training.evaluation import by_group, evaluate, summary
-    from harness.training.weights import load_network
+    from harness.training.weights import load_inference_network
 
-    network = inference_network(load_network(host, method, weights))
+    network = load_inference_network(host, method, weights)
     store = ImageStore(benchmark, method.channels, int(memory * (1 << 30)))
     started = time.perf_counter()
     results = []

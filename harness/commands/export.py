@@ -62,11 +62,10 @@ def command(
     from harness.training import backend
 
     backend.start()
-    from harness.method import inference_network
     from harness.training.export import export
-    from harness.training.weights import load_network
+    from harness.training.weights import load_inference_network
 
-    network = inference_network(load_network(host, method, weights))
+    network = load_inference_network(host, method, weights)
     for agreement in export(network, method, out, format_name, image, sides):
         click.echo(_told(agreement))
     any_size = f"of any size in multiples of {method.side_multiple}" if sides is None else f"of {sides[0]} × {sides[1]}"

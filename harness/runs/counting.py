@@ -70,10 +70,9 @@ def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Pre
         from harness.training import backend
 
         backend.start()
-        from harness.method import inference_network
-        from harness.training.weights import load_network
+        from harness.training.weights import load_inference_network
 
-        return inference_network(load_network(host, method, weights))
+        return load_inference_network(host, method, weights)
 
     def predict(path: Path) -> Prediction:
         image, loaded = read_image(path, method.channels), network()

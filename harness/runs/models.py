@@ -118,10 +118,8 @@ def _card(path: Path) -> Card:
 
 def card_named(text: str) -> Card:
     """The model of a name or of a kind; raises `HarnessError` where none ships, or none that is called so."""
-    known: dict[str, Card] = {}
-    for card in _some():
-        known.setdefault(card.kind, card)
-        known[card.name] = card
+    found = _some()
+    known = {**_by_kind(found), **{card.name: card for card in found}}
     if text not in known:
         raise unknown_name("model", text, [AUTO, *known])
     return known[text]
@@ -129,9 +127,7 @@ def card_named(text: str) -> Card:
 
 def automatic() -> tuple[Card, Card | None]:
     """The models that `auto` counts with, (dense, sparse); of one kind alone that one, and None."""
-    by_kind: dict[str, Card] = {}
-    for card in _some():
-        by_kind.setdefault(card.kind, card)
+    by_kind = _by_kind(_some())
     if len(by_kind) == 1:
         return next(iter(by_kind.values())), None
     return by_kind["dense"], by_kind["sparse"]
@@ -142,6 +138,11 @@ def _some() -> list[Card]:
     if not found:
         raise HarnessError(NONE_SHIPS)
     return found
+
+
+def _by_kind(found: list[Card]) -> dict[str, Card]:
+    """The first card of each kind."""
+    return {card.kind: card for card in reversed(found)}
 
 
 def boundary(dense: Card, sparse: Card) -> float:

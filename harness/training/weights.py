@@ -37,7 +37,7 @@ def save_small(host: Host, method: Method, source: Path, target: Path, half: boo
     """
     import h5py
 
-    network = inference_network(load_network(host, method, source))
+    network = load_inference_network(host, method, source)
     note = _note(source)
     if note is None:
         raise HarnessError(f"{source}: not written by a run; expected its best.weights.h5")
@@ -95,6 +95,11 @@ def load_network(host: Host, method: Method, path: Path) -> Any:
         network = inference_network(network)
     restore(network, path, method)
     return network
+
+
+def load_inference_network(host: Host, method: Method, path: Path) -> Any:
+    """The part of `load_network`'s that counts: image → density."""
+    return inference_network(load_network(host, method, path))
 
 
 def _note(path: Path) -> dict[str, Any] | None:
