@@ -38,8 +38,18 @@ def crop_size(recipe: Recipe, image_shape: tuple[int, ...], multiple: int, gener
     share = recipe.crop_share
     if isinstance(share, tuple):
         share = share[int(generator.integers(len(share)))]
+    return shared_size(share, image_shape, multiple)
+
+
+def shared_size(share: float, image_shape: tuple[int, ...], multiple: int) -> CropSize:
+    """The crop of this share of an image's sides."""
     height, width = (max(multiple, int(side * share) // multiple * multiple) for side in image_shape[:2])
     return CropSize(height, width)
+
+
+def shares(recipe: Recipe) -> tuple[float, ...]:
+    """Those that `recipe` draws from, as often as it has each."""
+    return recipe.crop_share if isinstance(recipe.crop_share, tuple) else (recipe.crop_share,)
 
 
 def make_crop(

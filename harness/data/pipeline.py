@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harness.benchmark import Benchmark, Sample
-from harness.data.crops import crop_size, make_crop
+from harness.data.crops import CropSize, crop_size, make_crop, shared_size, shares
+from harness.data.few_sizes import few
 from harness.data.image_store import ImageStore
 from harness.label_map import LabelMap
 from harness.method import Recipe
@@ -55,21 +56,31 @@ class Pipeline:
     label_maps: Mapping[str, LabelMap] = field(default_factory=dict)
     _heads: dict[str, np.ndarray] = field(default_factory=dict)
     _regions: dict[str, tuple[tuple[int, ...], np.ndarray]] = field(default_factory=dict)
+    _few: dict[CropSize, CropSize] = field(default_factory=dict)
+    _rows: dict[CropSize, int] = field(default_factory=dict)
 
-    def epoch(self, number: int, steps: int, waiting: Waiting | None = None) -> Iterator[Crops]:
-        """`steps` batches."""
+    def epoch(
+        self,
+        number: int,
+        steps: int,
+        waiting: Waiting | None = None,
+        sent: Callable[[Crops], Any] = lambda batch: batch,
+    ) -> Iterator[Any]:
+        """`steps` batches; `sent` is what a thread in the background does with each, such as to bring it to the device."""
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
         per_step = self.recipe.images_per_step
         waiting = waiting or Waiting()
         pending: deque = deque()
         submitted = 0
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="crops") as pool:
+            if self.recipe.crop is None and not self._few:
+                self._choose_sizes(list(pool.map(lambda sample: self.store.get(sample).shape, self.samples)))
             try:
                 for step in range(steps):
                     while submitted < min(steps, step + AHEAD):
                         first = submitted * per_step
                         rows = [int(order[place % len(order)]) for place in range(first, first + per_step)]
-                        pending.append(pool.submit(self._batch, number, submitted, rows))
+                        pending.append(pool.submit(lambda *which: sent(self._batch(*which)), number, submitted, rows))
                         submitted += 1
                     started = time.perf_counter()
                     batch = pending.popleft().result()
@@ -86,6 +97,14 @@ class Pipeline:
             sigma = self._sigma(sample, points)
             self._heads[sample.name] = np.column_stack([points, sigma]).astype(np.float32)
         return self._heads[sample.name]
+
+    def _choose_sizes(self, shapes: list[tuple[int, ...]]) -> None:
+        """The few sizes that crops by share have, and for each the rows of points that hold any of its crops."""
+        wanted = [[shared_size(share, shape, self.multiple) for share in shares(self.recipe)] for shape in shapes]
+        self._few = few(size for sizes in wanted for size in sizes)
+        for sample, sizes in zip(self.samples, wanted, strict=True):
+            for size in {self._few[size] for size in sizes}:
+                self._rows[size] = max(self._rows.get(size, 0), padded_length(len(self.heads(sample))))
 
     def _sigma(self, sample: Sample, points: np.ndarray) -> np.ndarray:
         """float32 [N] in pixels: the recipe's rule, or the benchmark's own in metres."""
@@ -111,12 +130,13 @@ class Pipeline:
             size = crop_size(
                 self.recipe, shape, self.multiple, np.random.default_rng([self.seed, epoch, step, position])
             )
+            size = self._few.get(size, size)
             for number in range(self.recipe.crops_per_image):
                 generator = np.random.default_rng([self.seed, epoch, step, position, number])
                 crops.append(make_crop(image, heads, size, self.recipe, generator, maps))
         return Crops(
             np.stack([crop.image for crop in crops]),
-            padded([crop.heads for crop in crops]),
+            padded([crop.heads for crop in crops], self._rows.get(size, 0)),
             {name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in crops[0].maps},
         )
 
@@ -129,10 +149,14 @@ class Pipeline:
         return np.unpackbits(bits, count=height * width).reshape(height, width).astype(np.float32)
 
 
-def padded(heads: list[np.ndarray]) -> np.ndarray:
-    """Heads [N_b, 3] of each crop → float32 [B, P, 4] with P a power of two; the last column is 1 where a row is a head."""
-    most = max(len(rows) for rows in heads)
-    length = max(SMALLEST_PADDING, 1 << max(0, most - 1).bit_length())
+def padded_length(heads: int) -> int:
+    """Rows for so many heads: a power of two."""
+    return max(SMALLEST_PADDING, 1 << max(0, heads - 1).bit_length())
+
+
+def padded(heads: list[np.ndarray], least: int = 0) -> np.ndarray:
+    """Heads [N_b, 3] of each crop → float32 [B, P, 4], P a power of two, at least `least`; the last column is 1 for a head."""
+    length = max(least, padded_length(max(len(rows) for rows in heads)))
     points = np.zeros((len(heads), length, 4), np.float32)
     points[:, :, 2] = 1.0  # a padding row is a valid Gaussian of weight 0
     for row, inside in enumerate(heads):

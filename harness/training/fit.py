@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from keras import ops
+
 from harness.budgets import Plan, plan
 from harness.data.pipeline import Waiting
 from harness.data.run_data import RunData
@@ -18,6 +20,7 @@ from harness.run import Run
 from harness.training import backend, sharing, soundness, state, weights
 from harness.training.evaluation import evaluate, summary
 from harness.training.network import PointTrainer, learning_rate
+from harness.training.steps import Measurements, to_device
 
 WEIGHTS = "best.weights.h5"
 STATE = state.STATE
@@ -169,46 +172,58 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
         session.trainer,
         session.listeners,
     )
-    waiting, started, rate = Waiting(), time.perf_counter(), stage.learning_rate
-    totals: dict[str, float] = {}
+    waiting, started, measured = Waiting(), time.perf_counter(), Measurements()
     length, begin = session.plan, session.ends[number - 1] if number else 0
     steps, before = length.steps_of(progress.epoch), length.steps_before(progress.epoch)
     stage_steps = length.steps_before(session.ends[number]) - length.steps_before(begin)
+    done = before - length.steps_before(begin)
+    rates = [learning_rate(stage, done + step, stage_steps, progress.epoch - begin) for step in range(steps)]
+    on_device = ops.convert_to_tensor(rates, "float32")  # at once: a number sent with each step would be waited for
     if listeners:
         listeners.on_epoch_begin(progress.epoch)
-    for position, crops in enumerate(session.job.data.crops.epoch(progress.epoch, steps, waiting)):
-        epoch = progress.epoch - begin
-        rate = learning_rate(stage, before - length.steps_before(begin) + position, stage_steps, epoch)
-        trainer.optimizer.learning_rate = rate
+    for position, crops in enumerate(session.job.data.crops.epoch(progress.epoch, steps, waiting, to_device())):
+        trainer.optimizer.learning_rate = on_device[position]
         if listeners:
             listeners.on_train_batch_begin(position)
-        measured = trainer.step(*crops)
-        loss = measured["loss"]
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss became {loss} at epoch {progress.epoch + 1}, step {position + 1} (stage {stage.name}, "
-                f"learning rate {rate:g})"
-            )
-        for name, value in measured.items():
-            totals[name] = totals.get(name, 0.0) + value
-        if listeners:
-            listeners.on_train_batch_end(position, measured)
-        session.job.report("step", step=before + position + 1, total=length.steps, loss=loss)
+        measured.add(position, rates[position], trainer.dispatched(*crops))
+        if listeners or measured.due or position == steps - 1:
+            _fetch(session, number, measured)
     seconds = time.perf_counter() - started
     progress.epoch += 1
     progress.step += steps
     progress.seconds += seconds
     progress.waited += waiting.seconds
+    totals = measured.totals
     return {
         "epoch": progress.epoch,
         "stage": stage.name,
         "loss": totals.pop("loss") / steps,
         "mae": totals.pop("mae") / steps,
-        "learning_rate": rate,
+        "learning_rate": rates[-1],
         "seconds": round(seconds, 3),
         "waited": round(waiting.seconds, 3),
         "terms": {name: total / steps for name, total in totals.items()},
     }
+
+
+def _fetch(session: _Session, number: int, measured: Measurements) -> None:
+    """Waits for the steps given to the device so far and tells what they measured.
+
+    The first whose loss is not finite stops the run. Callbacks are told of each step before the next begins: some look at the
+    weights.
+    """
+    progress, last = session.progress, None
+    for last in measured.fetched():
+        if not math.isfinite(last.values["loss"]):
+            raise DivergedError(
+                f"the loss became {last.values['loss']} at epoch {progress.epoch + 1}, step {last.position + 1} (stage "
+                f"{session.stages[number].name}, learning rate {last.rate:g})"
+            )
+        if session.listeners:
+            session.listeners.on_train_batch_end(last.position, last.values)
+    if last:
+        step = session.plan.steps_before(progress.epoch) + last.position + 1
+        session.job.report("step", step=step, total=session.plan.steps, loss=last.values["loss"])
 
 
 def _validate(session: _Session, number: int, entry: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from keras import ops
 
 from harness.method import Method, ModelOptions, Stage, named_outputs
 from harness.nn.batch import Batch
+from harness.training import steps
 from harness.training.optimizers import optimizer_of
 
 
@@ -31,6 +32,7 @@ class PointTrainer(keras.Model):
         self._weights_of_terms: Mapping[str, float] = {}
         self._l2 = 0.0
         self._averages = False
+        self.built = True  # with its network, so nothing is left to be built in a step
 
     def start(self, stage: Stage, jit_compile: bool | str, ema: float = 0.0, clip: float = 0.0) -> None:
         """Compiles for `stage`: its optimiser, its loss weights, the layers it trains; `ema` and `clip` as in `Recipe`."""
@@ -55,8 +57,11 @@ class PointTrainer(keras.Model):
         Returns:
             "loss"; "mae", the mean absolute error of the crops' counts; and each term of the loss, unweighted, as "TERM_loss".
         """
-        inputs = {"image": images, "points": points, **_prefixed(maps or {})}
-        return {name: float(value) for name, value in self.train_on_batch(inputs, return_dict=True).items()}
+        return steps.fetched(self.dispatched(images, points, maps))
+
+    def dispatched(self, images: Any, points: Any, maps: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """`step` that waits for nothing: what it returns is still on the device, which may not have begun."""
+        return steps.dispatched(self, {"image": images, "points": points, **_prefixed(maps or {})})
 
     @contextmanager
     def averaged(self) -> Iterator[keras.Model]:
@@ -75,8 +80,11 @@ class PointTrainer(keras.Model):
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         return self.network(fed(self._method, self.network, _batch(inputs), self._options), training=training)
 
-    def build(self, _input_shape: Any = None) -> None:
-        self.built = True
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Mapping[str, Any]:
+        """Those of one step: they begin anew within it, which so needs nothing of the host."""
+        measured = super().compute_metrics(x, y, y_pred, sample_weight)
+        self.reset_metrics()
+        return measured
 
     def compute_loss(
         self,
