@@ -64,9 +64,16 @@ class Pipeline:
         number: int,
         steps: int,
         waiting: Waiting | None = None,
-        sent: Callable[[Crops], Any] = lambda batch: batch,
+        sent: Callable[[Any], Any] = lambda batch: batch,
+        made: Callable[[int, int, list[int]], Any] | None = None,
     ) -> Iterator[Any]:
-        """`steps` batches; `sent` is what a thread in the background does with each, such as to bring it to the device."""
+        """`steps` batches.
+
+        Args:
+            sent: what a thread in the background does with each batch, such as to bring it to the device.
+            made: (epoch, step, rows of `samples`) → batch, for batches that are no `Crops`.
+        """
+        made = made or self._batch
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
         per_step = self.recipe.images_per_step
         waiting = waiting or Waiting()
@@ -74,13 +81,13 @@ class Pipeline:
         submitted = 0
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="crops") as pool:
             if self.recipe.crop is None and not self._few:
-                self._choose_sizes(list(pool.map(lambda sample: self.store.get(sample).shape, self.samples)))
+                self._choose_sizes(self.shapes(pool))
             try:
                 for step in range(steps):
                     while submitted < min(steps, step + AHEAD):
                         first = submitted * per_step
                         rows = [int(order[place % len(order)]) for place in range(first, first + per_step)]
-                        pending.append(pool.submit(lambda *which: sent(self._batch(*which)), number, submitted, rows))
+                        pending.append(pool.submit(lambda *which: sent(made(*which)), number, submitted, rows))
                         submitted += 1
                     started = time.perf_counter()
                     batch = pending.popleft().result()
@@ -89,6 +96,22 @@ class Pipeline:
             finally:
                 for future in pending:
                     future.cancel()
+
+    def shapes(self, pool: ThreadPoolExecutor) -> list[tuple[int, ...]]:
+        """Height, width and channels of every image, which `pool` decodes."""
+        return list(pool.map(lambda sample: self.store.get(sample).shape, self.samples))
+
+    def draws(
+        self, epoch: int, step: int, rows: list[int], shape_of: Callable[[int], tuple[int, ...]]
+    ) -> Iterator[tuple[int, CropSize, np.random.Generator]]:
+        """For each crop of a step: the row of its image, its size, and the generator that draws the rest of it."""
+        for position, row in enumerate(rows):
+            size = crop_size(
+                self.recipe, shape_of(row), self.multiple, np.random.default_rng([self.seed, epoch, step, position])
+            )
+            for number in range(self.recipe.crops_per_image):
+                generator = np.random.default_rng([self.seed, epoch, step, position, number])
+                yield row, self._few.get(size, size), generator
 
     def heads(self, sample: Sample) -> np.ndarray:
         """float32 [N, 3]: x, y, sigma of every annotated head of `sample`."""
@@ -117,28 +140,29 @@ class Pipeline:
         return (self.benchmark.sigma_metres * perspective[rows, columns]).astype(np.float32)
 
     def _batch(self, epoch: int, step: int, rows: list[int]) -> Crops:
+        parts = {row: self._parts(self.samples[row]) for row in rows}
         crops = []
-        for position, row in enumerate(rows):
-            sample = self.samples[row]
-            image = self.store.get(sample)
-            heads, shape = self.heads(sample), image.shape[:2]
-            maps = {
-                name: label.read(self.benchmark, sample, heads[:, :2], shape) for name, label in self.label_maps.items()
-            }
-            if self.benchmark.read_roi is not None:
-                maps[REGION] = self._region(sample, self.benchmark.read_roi)
-            size = crop_size(
-                self.recipe, shape, self.multiple, np.random.default_rng([self.seed, epoch, step, position])
-            )
-            size = self._few.get(size, size)
-            for number in range(self.recipe.crops_per_image):
-                generator = np.random.default_rng([self.seed, epoch, step, position, number])
-                crops.append(make_crop(image, heads, size, self.recipe, generator, maps))
+        for row, size, generator in self.draws(epoch, step, rows, lambda row: parts[row][0].shape):
+            image, heads, maps = parts[row]
+            crops.append(make_crop(image, heads, size, self.recipe, generator, maps))
+        height, width = crops[0].image.shape[:2]
+        least = self._rows.get(CropSize(height, width), 0)
         return Crops(
             np.stack([crop.image for crop in crops]),
-            padded([crop.heads for crop in crops], self._rows.get(size, 0)),
+            padded([crop.heads for crop in crops], least),
             {name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in crops[0].maps},
         )
+
+    def _parts(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """The image of `sample`, its heads, and its label maps with the benchmark's region among them."""
+        image, heads = self.store.get(sample), self.heads(sample)
+        maps = {
+            name: label.read(self.benchmark, sample, heads[:, :2], image.shape[:2])
+            for name, label in self.label_maps.items()
+        }
+        if self.benchmark.read_roi is not None:
+            maps[REGION] = self._region(sample, self.benchmark.read_roi)
+        return image, heads, maps
 
     def _region(self, sample: Sample, read: Callable[[Sample], np.ndarray]) -> np.ndarray:
         """float32 [H, W]: 1 in the region of interest. Kept packed, for it is read again with every crop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from keras import ops
 
 from harness.budgets import Plan, plan
-from harness.data.pipeline import Waiting
+from harness.data.pipeline import Pipeline, Waiting
 from harness.data.run_data import RunData
 from harness.errors import DivergedError
 from harness.method import Stage, inference_network
@@ -20,6 +20,7 @@ from harness.run import Run
 from harness.training import backend, sharing, soundness, state, weights
 from harness.training.evaluation import evaluate, summary
 from harness.training.network import PointTrainer, learning_rate
+from harness.training.resident import Resident, resident
 from harness.training.steps import Measurements, to_device
 
 WEIGHTS = "best.weights.h5"
@@ -46,22 +47,29 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves behind: the network with its chosen weights, and how it got there."""
+    """What training leaves behind: the network with its chosen weights, how it got there, and what a person should know."""
 
     network: Any
     progress: state.Progress
     plan: Plan
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
 class _Session:
-    """A job under way: its trainer, its length, where it stands, and who listens."""
+    """A job under way: its trainer, what it is given, its length, where it stands, and who listens.
+
+    `give` gives the device a step of one of the `batches`.
+    """
 
     job: Job
     trainer: PointTrainer
+    batches: Pipeline | Resident
+    give: Callable[[Any], Mapping[str, Any]]
     plan: Plan
     ends: list[int]
     progress: state.Progress
+    notes: tuple[str, ...] = ()
     compiled: int = -1
     listeners: Any = None
 
@@ -108,7 +116,7 @@ def train(job: Job) -> Trained:
     if session.listeners:
         session.listeners.on_train_end()
     weights.restore(session.trainer.network, job.folder / WEIGHTS, job.run.method)
-    return Trained(session.trainer.network, progress, session.plan)
+    return Trained(session.trainer.network, progress, session.plan, session.notes)
 
 
 def _tell(session: _Session, number: int, entry: dict[str, Any]) -> None:
@@ -141,7 +149,13 @@ def _opened(job: Job) -> _Session:
     length = plan(run.recipe, run.budget, len(data.split.train))
     progress = state.read_progress(job.folder / STATE) or state.Progress()
     job.report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
-    return _Session(job, trainer, length, stage_ends(run.recipe.stages, length.epochs), progress)
+    ends = stage_ends(run.recipe.stages, length.epochs)
+    found = resident(data.crops, data.memory) if run.request.resident else ""
+    if isinstance(found, Resident):
+        trainer.cuts = found.cutting.size
+        return _Session(job, trainer, found, trainer.cut_and_dispatched, length, ends, progress)
+    notes = (f"--resident: crops are cut on the host, for {found}",) if found else ()
+    return _Session(job, trainer, data.crops, lambda crops: trainer.dispatched(*crops), length, ends, progress, notes)
 
 
 def _enter(session: _Session, number: int) -> None:
@@ -181,11 +195,11 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
     on_device = ops.convert_to_tensor(rates, "float32")  # at once: a number sent with each step would be waited for
     if listeners:
         listeners.on_epoch_begin(progress.epoch)
-    for position, crops in enumerate(session.job.data.crops.epoch(progress.epoch, steps, waiting, to_device())):
+    for position, batch in enumerate(session.batches.epoch(progress.epoch, steps, waiting, to_device())):
         trainer.optimizer.learning_rate = on_device[position]
         if listeners:
             listeners.on_train_batch_begin(position)
-        measured.add(position, rates[position], trainer.dispatched(*crops))
+        measured.add(position, rates[position], session.give(batch))
         if listeners or measured.due or position == steps - 1:
             _fetch(session, number, measured)
     seconds = time.perf_counter() - started

@@ -9,9 +9,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from harness.data.crops import CropSize
 from harness.method import Method, ModelOptions, Stage, named_outputs
 from harness.nn.batch import Batch
-from harness.training import steps
+from harness.training import resident, steps
 from harness.training.optimizers import optimizer_of
 
 
@@ -20,6 +21,8 @@ class PointTrainer(keras.Model):
 
     `train(images uint8 [B, h, w, C], points float32 [B, P, 4], maps)` on any backend; the loss is computed in `compute_loss`,
     which Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
+
+    `cuts`: the size of crops that are cut in that step, from pictures on the device; None where they come as they are.
     """
 
     def __init__(self, network: keras.Model, method: Method, options: ModelOptions, terms: Iterable[str] = ()) -> None:
@@ -32,6 +35,7 @@ class PointTrainer(keras.Model):
         self._weights_of_terms: Mapping[str, float] = {}
         self._l2 = 0.0
         self._averages = False
+        self.cuts: CropSize | None = None
         self.built = True  # with its network, so nothing is left to be built in a step
 
     def start(self, stage: Stage, jit_compile: bool | str, ema: float = 0.0, clip: float = 0.0) -> None:
@@ -62,6 +66,17 @@ class PointTrainer(keras.Model):
     def dispatched(self, images: Any, points: Any, maps: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """`step` that waits for nothing: what it returns is still on the device, which may not have begun."""
         return steps.dispatched(self, {"image": images, "points": points, **_prefixed(maps or {})})
+
+    def cut_and_dispatched(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The same of crops of `cuts`, which are cut within the step: `given` is as `Resident.epoch` yields it."""
+        return steps.dispatched(self, given)
+
+    def train_step(self, *given: Any) -> Any:
+        """Keras' own, on crops; its last argument is the batch, and JAX gives the state before it."""
+        *state, (inputs, *rest) = given
+        if self.cuts is not None:
+            inputs = resident.crops(inputs, self.cuts)
+        return super().train_step(*state, (inputs, *rest))
 
     @contextmanager
     def averaged(self) -> Iterator[keras.Model]:

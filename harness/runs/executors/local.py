@@ -57,10 +57,15 @@ def _at_once(jobs: Sequence[Job], most: int) -> Iterator[tuple[Job, Record]]:
             raise
 
 
+# JAX and TensorFlow else take (nearly) all of a GPU's memory when they start, and the next cell on it finds none.
+NOT_ALL_MEMORY = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+
+
 def environments(most: int, devices: Sequence[str]) -> list[dict[str, str]]:
     """What each of `most` cells at once is told: its own GPU in turn, or its share of the processor's threads."""
     if devices:
-        return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} for number in range(most)]
+        shared = NOT_ALL_MEMORY if most > len(devices) else {}
+        return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)], **shared} for number in range(most)]
     threads = str(max(1, (os.cpu_count() or 1) // most))
     return [{"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads} for _ in range(most)]
 
