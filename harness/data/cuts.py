@@ -90,7 +90,7 @@ class Cutting:
 
     def heads(self) -> np.ndarray:
         """float32 [T + 1, 3]: x, y, sigma of all heads, each in its picture's frame, and a last row that stands for none."""
-        return np.concatenate([*map(self.pipeline.heads, self.pipeline.samples), np.float32([[0, 0, 1]])])
+        return np.concatenate([*map(self.pipeline.heads, self.pipeline.samples), np.array([[0, 0, 1]], np.float32)])
 
     def epoch(
         self, number: int, steps: int, waiting: Waiting | None = None, sent: Any = lambda cuts: cuts

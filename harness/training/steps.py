@@ -5,19 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
-
-if TYPE_CHECKING:
-    from harness.training.network import PointTrainer
 
 EVERY = 16  # steps; fetching waits for the device, which then waits for its next step
 SECONDS = 1.0  # after so long they are fetched too: where steps are slow a person wants to see them pass
 
 
-def dispatched(trainer: PointTrainer, inputs: Any) -> Mapping[str, Any]:
-    """Gives the device one step; what it will have measured, as scalars on the device.
+def dispatched(trainer: Any, inputs: Any) -> Mapping[str, Any]:
+    """Gives the device one step of `trainer`, a compiled `keras.Model`; what it will have measured, as scalars on the device.
 
     It is Keras' `train_on_batch` but for the end, where that waits for the numbers.
     """
