@@ -154,7 +154,7 @@ def _opened(job: Job) -> _Session:
     if isinstance(found, Resident):
         trainer.cuts = found.cutting.size
         return _Session(job, trainer, found, trainer.cut_and_dispatched, length, ends, progress)
-    notes = (f"--resident: crops are cut on the host, for {found}",) if found else ()
+    notes = (f"--resident: crops are cut on the host: {found}",) if found else ()
     return _Session(job, trainer, data.crops, lambda crops: trainer.dispatched(*crops), length, ends, progress, notes)
 
 

@@ -141,7 +141,10 @@ def test_a_run_says_why_its_crops_are_cut_on_the_host(harness: Any, tmp_path: Pa
     arguments = ("bench", "--methods", "tiny", "--datasets", "synth", "--budget", "smoke", "--plugin", str(PLUGIN))
     done = harness(*arguments, "--resident", "--memory", "0.001")
     assert done.returncode == 0, done.stderr
-    said = (
-        "--resident: crops are cut on the host, for 54 images in frames of 192×256 need 0.0025 GiB, above the 0.001 of"
-    )
+    said = "--resident: crops are cut on the host: 54 images in frames of 192×256 need 0.0074 GiB, above the 0.001 of"
     assert said in done.stderr
+
+
+def test_pictures_of_a_run_that_devices_share_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: "two devices")
+    assert resident(pipeline(), MEMORY) == "the run is shared among devices"
