@@ -181,12 +181,20 @@ def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
     memory, data_root = int(wanted.memory * (1 << 30)), Path(wanted.data_root) if wanted.data_root else None
     files = [Path(name) for name in wanted.plugins]
     jobs = [job_of(host, cell, data_root, files, memory, timeout) for cell in todo]
+    said: set[str] = set()
+
+    def warned(line: str) -> None:
+        if line not in said:  # each cell finds it anew
+            said.add(line)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     settings = Settings(
         jobs=wanted.jobs,
         address=wanted.address,
         slurm=dict(wanted.slurm),
         folder=Path(wanted.out),
         watch=lambda number, name: cell_display(name, f"[{number}/{len(jobs)}]", console),
+        warned=warned,
     )
     for number, (job, record) in enumerate(executor.run(jobs, settings), 1):
         if record.results:
