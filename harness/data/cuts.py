@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,10 +94,28 @@ class Cutting:
         return np.concatenate([*map(self.pipeline.heads, self.pipeline.samples), np.array([[0, 0, 1]], np.float32)])
 
     def epoch(
-        self, number: int, steps: int, waiting: Waiting | None = None, sent: Any = lambda cuts: cuts
+        self,
+        number: int,
+        steps: int,
+        waiting: Waiting | None = None,
+        sent: Any = lambda cuts: cuts,
+        together: int = 1,
     ) -> Iterator[Any]:
-        """As `Pipeline.epoch`, of `Cuts`."""
-        return self.pipeline.epoch(number, steps, waiting, sent, self._batch)
+        """As `Pipeline.epoch`, of `Cuts`: of `together` steps, on a first axis, as long as so many are left; then of one each."""
+        if together == 1:
+            yield from self.pipeline.epoch(number, steps, waiting, sent, self._batch)
+            return
+        cuts = self.pipeline.epoch(number, steps, waiting, made=self._batch)
+        for _ in range(steps // together):
+            yield sent(self._stacked(tuple(islice(cuts, together))))
+        yield from map(sent, cuts)
+
+    def _stacked(self, cuts: Sequence[Cuts]) -> Cuts:
+        """places int32 [S, B, 4] and rows int32 [S, B, P], padded alike."""
+        most = max(one.rows.shape[1] for one in cuts)
+        none = self._first[-1]
+        rows = [np.pad(one.rows, ((0, 0), (0, most - one.rows.shape[1])), constant_values=none) for one in cuts]
+        return Cuts(np.stack([one.places for one in cuts]), np.stack(rows))
 
     def _batch(self, epoch: int, step: int, rows: list[int]) -> Cuts:
         places, held = [], []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,14 @@ class Trained:
 class _Session:
     """A job under way: its trainer, what it is given, its length, where it stands, and who listens.
 
-    `give` gives the device a step of one of the `batches`.
+    `give` gives the device the steps of one of the `batches`: `together` of them where that many are left and nobody listens.
     """
 
     job: Job
     trainer: PointTrainer
     batches: Pipeline | Resident
     give: Callable[[Any], Mapping[str, Any]]
+    together: int
     plan: Plan
     ends: list[int]
     progress: state.Progress
@@ -148,14 +149,19 @@ def _opened(job: Job) -> _Session:
     trainer = PointTrainer(run.method.build(run.options), run.method, options, terms)
     length = plan(run.recipe, run.budget, len(data.split.train))
     progress = state.read_progress(job.folder / STATE) or state.Progress()
+    if said := backend.emulated(run.request.precision):
+        job.report("warning", said=said)
     job.report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
     ends = stage_ends(run.recipe.stages, length.epochs)
     found = resident(data.crops, data.memory) if run.request.resident else ""
     if isinstance(found, Resident):
         trainer.cuts = found.cutting.size
-        return _Session(job, trainer, found, trainer.cut_and_dispatched, length, ends, progress)
+        at_once = backend.steps_a_dispatch()
+        return _Session(job, trainer, found, trainer.cut_and_dispatched, at_once, length, ends, progress)
     notes = (f"--resident: crops are cut on the host: {found}",) if found else ()
-    return _Session(job, trainer, data.crops, lambda crops: trainer.dispatched(*crops), length, ends, progress, notes)
+    return _Session(
+        job, trainer, data.crops, lambda crops: trainer.dispatched(*crops), 1, length, ends, progress, notes
+    )
 
 
 def _enter(session: _Session, number: int) -> None:
@@ -195,12 +201,17 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
     on_device = ops.convert_to_tensor(rates, "float32")  # at once: a number sent with each step would be waited for
     if listeners:
         listeners.on_epoch_begin(progress.epoch)
-    for position, batch in enumerate(session.batches.epoch(progress.epoch, steps, waiting, to_device())):
-        trainer.optimizer.learning_rate = on_device[position]
+    position = 0
+    for count, batch in _batches(session, steps, waiting):
+        if count == 1:
+            trainer.optimizer.learning_rate = on_device[position]
+        else:
+            batch = {**batch, "rates": ops.convert_to_tensor(rates[position : position + count], "float32")}
         if listeners:
             listeners.on_train_batch_begin(position)
-        measured.add(position, rates[position], session.give(batch))
-        if listeners or measured.due or position == steps - 1:
+        measured.add(position, rates[position : position + count], session.give(batch))
+        position += count
+        if listeners or measured.due or position == steps:
             _fetch(session, number, measured)
     seconds = time.perf_counter() - started
     progress.epoch += 1
@@ -218,6 +229,18 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
         "waited": round(waiting.seconds, 3),
         "terms": {name: total / steps for name, total in totals.items()},
     }
+
+
+def _batches(session: _Session, steps: int, waiting: Waiting) -> Iterator[tuple[int, Any]]:
+    """The batches of the epoch that comes, on the device, each with the number of steps it is for."""
+    epoch, batches, sent = session.progress.epoch, session.batches, to_device()
+    together = 1 if session.listeners else session.together  # they are told of each step before the next begins
+    if isinstance(batches, Resident):
+        given: Iterator[Any] = batches.epoch(epoch, steps, waiting, sent, together)
+    else:
+        given = batches.epoch(epoch, steps, waiting, sent)
+    for number, batch in enumerate(given):
+        yield (together if (number + 1) * together <= steps else 1), batch
 
 
 def _fetch(session: _Session, number: int, measured: Measurements) -> None:

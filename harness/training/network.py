@@ -68,15 +68,38 @@ class PointTrainer(keras.Model):
         return steps.dispatched(self, {"image": images, "points": points, **_prefixed(maps or {})})
 
     def cut_and_dispatched(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The same of crops of `cuts`, which are cut within the step: `given` is as `Resident.epoch` yields it."""
+        """The same of crops of `cuts`, which are cut within the step: `given` is as `Resident.epoch` yields it.
+
+        Where that is of several steps, each has its learning rate in `given` as "rates", float32 [S], and what they measured is
+        float32 [S] too.
+        """
         return steps.dispatched(self, given)
 
     def train_step(self, *given: Any) -> Any:
         """Keras' own, on crops; its last argument is the batch, and JAX gives the state before it."""
         *state, (inputs, *rest) = given
+        if "rates" in inputs:
+            return self._one_after_another(*state, inputs)
         if self.cuts is not None:
             inputs = resident.crops(inputs, self.cuts)
         return super().train_step(*state, (inputs, *rest))
+
+    def _one_after_another(self, state: Any, inputs: Mapping[str, Any]) -> Any:
+        """JAX's `train_step` of several steps, compiled once however many they are."""
+        changing = ("places", "rows", "rates")
+        same = {name: value for name, value in inputs.items() if name not in changing}
+        rate = self.optimizer.learning_rate
+        at = next(number for number, variable in enumerate(self.optimizer.variables) if variable is rate)
+
+        def one(state: Any, own: Mapping[str, Any]) -> Any:
+            weights, others, slots, metrics = state
+            slots = [*slots[:at], own["rates"], *slots[at + 1 :]]
+            given = {**same, "places": own["places"], "rows": own["rows"]}
+            measured, state = self.train_step((weights, others, slots, metrics), (given, None, None))
+            return tuple(map(list, state)), measured
+
+        state, measured = ops.scan(one, tuple(map(list, state)), {name: inputs[name] for name in changing})
+        return measured, state
 
     @contextmanager
     def averaged(self) -> Iterator[keras.Model]:

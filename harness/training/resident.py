@@ -11,8 +11,9 @@ import numpy as np
 from keras import ops
 
 from harness.data.crops import CropSize
-from harness.data.cuts import Cutting, obstacle
+from harness.data.cuts import Cuts, Cutting, obstacle
 from harness.data.pipeline import Pipeline, Waiting
+from harness.training import backend
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,17 @@ class Resident:
     heads: Any
 
     def epoch(
-        self, number: int, steps: int, waiting: Waiting, sent: Callable[[Any], Any]
+        self, number: int, steps: int, waiting: Waiting, sent: Callable[[Any], Any], together: int = 1
     ) -> Iterator[Mapping[str, Any]]:
-        """What each step is given: `crops` makes of it what the pipeline's own batches hold."""
-        for cuts in self.cutting.epoch(number, steps, waiting, sent):
-            yield {**cuts._asdict(), "pictures": self.pictures, "heads": self.heads}
+        """What each step is given: `crops` makes of it what the pipeline's own batches hold. `together`: see `Cutting`."""
+        here = {"pictures": self.pictures, "heads": self.heads}
+
+        def brought(cuts: Cuts) -> dict[str, Any]:
+            there = sent(cuts)._asdict()
+            return there if backend.compiles_steps() else {**there, "known": cuts.places.tolist()}
+
+        for given in self.cutting.epoch(number, steps, waiting, brought, together):
+            yield {**given, **here}
 
 
 def resident(pipeline: Pipeline, memory: int) -> Resident | str:
@@ -54,12 +61,6 @@ def crops(given: Mapping[str, Any], size: CropSize) -> dict[str, Any]:
         "image" uint8 [B, h, w, C] and "points" float32 [B, P, 4].
     """
     places, rows = given["places"], given["rows"]
-    images = []
-    for place in ops.unstack(places):
-        start = ops.stack([place[0], place[1], place[2], ops.zeros_like(place[0])])
-        window = (1, size.height, size.width, given["pictures"].shape[3])
-        crop = ops.slice(given["pictures"], start, window)
-        images.append(ops.where(ops.equal(place[3], 1), ops.flip(crop, axis=2), crop))
     found = ops.take(given["heads"], rows, axis=0)
     valid = ops.not_equal(rows, given["heads"].shape[0] - 1)
     top, left, mirrored = (ops.expand_dims(places[:, column], 1) for column in (1, 2, 3))
@@ -68,4 +69,18 @@ def crops(given: Mapping[str, Any], size: CropSize) -> dict[str, Any]:
     inside = np.nextafter(np.float32(size.width), np.float32(0))
     x = ops.where(ops.equal(mirrored, 1), ops.minimum(np.float32(size.width) - x, inside), x)
     points = [ops.where(valid, x, 0.0), ops.where(valid, y, 0.0), found[..., 2], ops.cast(valid, "float32")]
-    return {"image": ops.concatenate(images), "points": ops.stack(points, axis=-1)}
+    return {"image": ops.concatenate(list(_images(given, size))), "points": ops.stack(points, axis=-1)}
+
+
+def _images(given: Mapping[str, Any], size: CropSize) -> Iterator[Any]:
+    """uint8 [1, h, w, C] of each crop."""
+    pictures = given["pictures"]
+    if "known" in given:  # to the host: where nothing is compiled, it would wait for the device to say it
+        for row, top, left, mirrored in given["known"]:
+            crop = pictures[row : row + 1, top : top + size.height, left : left + size.width]
+            yield ops.flip(crop, axis=2) if mirrored else crop
+        return
+    for place in ops.unstack(given["places"]):
+        start = ops.stack([place[0], place[1], place[2], ops.zeros_like(place[0])])
+        crop = ops.slice(pictures, start, (1, size.height, size.width, pictures.shape[3]))
+        yield ops.where(ops.equal(place[3], 1), ops.flip(crop, axis=2), crop)

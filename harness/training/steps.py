@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -40,6 +40,16 @@ def fetched(measured: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in sorted(measured.items())}
 
 
+def _each(measured: Mapping[str, Any], count: int) -> Iterator[dict[str, float]]:
+    """`fetched` of each of so many steps, which were given at once where they are several."""
+    if count == 1:
+        yield fetched(measured)
+        return
+    values = {name: keras.ops.convert_to_numpy(value) for name, value in measured.items()}
+    for number in range(count):
+        yield fetched({name: value[number] for name, value in values.items()})
+
+
 def to_device() -> Callable[[Any], Any]:
     """What brings a batch of arrays to the device, or shares it among several; it may be called from any thread."""
     shared = keras.distribution.distribution()  # which Keras keeps for this thread alone
@@ -68,24 +78,25 @@ class Measurements:
     """
 
     totals: dict[str, float] = field(default_factory=dict)
-    _waiting: list[Measured] = field(default_factory=list)
+    _waiting: list[tuple[int, Sequence[float], Mapping[str, Any]]] = field(default_factory=list)
     _fetched: float = field(default_factory=time.perf_counter)
 
-    def add(self, position: int, rate: float, values: Mapping[str, Any]) -> None:
-        """Keeps what was measured for later."""
-        self._waiting.append(Measured(position, rate, values))
+    def add(self, position: int, rates: Sequence[float], values: Mapping[str, Any]) -> None:
+        """Keeps for later what the steps from `position` on measured, one at each of `rates`: scalars, or [S] of several."""
+        self._waiting.append((position, rates, values))
 
     @property
     def due(self) -> bool:
         """Whether it is time to fetch."""
-        return len(self._waiting) >= EVERY or time.perf_counter() - self._fetched > SECONDS
+        steps = sum(len(rates) for _, rates, _ in self._waiting)
+        return steps >= EVERY or time.perf_counter() - self._fetched > SECONDS
 
     def fetched(self) -> Iterator[Measured]:
         """Waits for the steps since the last time, adds up what they measured and gives it as floats."""
-        for position, rate, values in self._waiting:
-            found = fetched(values)
-            for name, value in found.items():
-                self.totals[name] = self.totals.get(name, 0.0) + value
-            yield Measured(position, rate, found)
+        for first, rates, values in self._waiting:
+            for position, found in enumerate(_each(values, len(rates)), first):
+                for name, value in found.items():
+                    self.totals[name] = self.totals.get(name, 0.0) + value
+                yield Measured(position, rates[position - first], found)
         self._waiting.clear()
         self._fetched = time.perf_counter()

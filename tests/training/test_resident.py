@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 from harness.benchmark import Benchmark, Sample
+from harness.data.cuts import Cutting
 from harness.data.datasets.synth import SYNTH
 from harness.data.image_store import ImageStore
 from harness.data.pipeline import Pipeline, Waiting
@@ -21,7 +22,8 @@ from harness.label_map import LabelMap
 from harness.method import Recipe
 from harness.run import Request
 from harness.runs.resolve import resolve
-from harness.training import fit
+from harness.training import backend, fit
+from harness.training.network import PointTrainer
 from harness.training.resident import Resident, crops, resident
 from harness.training.steps import to_device
 
@@ -97,6 +99,82 @@ def test_a_run_with_its_pictures_on_the_device_is_the_run_without(tmp_path: Path
             np.testing.assert_array_equal(left, right)
         for left, right in zip(host.progress.history, trained.progress.history, strict=True):
             assert {**left, "seconds": 0, "waited": 0} == {**right, "seconds": 0, "waited": 0}
+
+
+@pytest.mark.backend
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone is given several steps at once")
+@pytest.mark.parametrize(
+    ("precision", "change"), [("float32", {}), ("mixed_float16", {}), ("float32", {"ema": 0.9, "clip": 0.5})]
+)
+def test_several_steps_given_at_once_are_those_steps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: str, change: dict[str, float]
+) -> None:
+    """14 steps an epoch by 4: three at once and two alone, in two stages, each step at its own rate and with its own dropout."""
+    samples, given = SYNTH.index(Path()), []
+
+    def train(together: int) -> Any:
+        monkeypatch.setattr(backend, "steps_a_dispatch", lambda: together)
+        asked = Request("tiny", "synth", budget="smoke", recipe="paper", precision=precision, resident=True)
+        run = resolve(load_host([PLUGIN]), asked, "test")
+        stages = tuple(replace(stage, decay="cosine", warmup_steps=3) for stage in run.recipe.stages)
+        run = replace(run, recipe=replace(run.recipe, stages=stages, **change))
+        folder = tmp_path / str(together)
+        folder.mkdir()
+        return fit.train(fit.Job(run, run_data(run, samples, MEMORY), folder, lambda *_, **__: None))
+
+    one = train(1)
+    dispatched = PointTrainer.cut_and_dispatched
+    monkeypatch.setattr(
+        PointTrainer,
+        "cut_and_dispatched",
+        lambda trainer, what: given.append(what["places"].shape[:-2]) or dispatched(trainer, what),
+    )
+    several = train(4)
+    epochs = several.progress.epoch
+    assert given == [*[(4,)] * 3, *[()] * 2] * epochs and several.plan.steps_of(0) == 14
+    for left, right in zip(one.network.get_weights(), several.network.get_weights(), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
+    for left, right in zip(one.progress.history, several.progress.history, strict=True):
+        assert left["learning_rate"] == right["learning_rate"]
+        assert left["loss"] == pytest.approx(right["loss"], rel=1e-4)
+        assert left["mae"] == pytest.approx(right["mae"], rel=1e-4)
+    assert len({line["loss"] for line in one.progress.history}) == epochs
+
+
+def test_who_listens_is_told_of_each_step_whatever_is_given_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(backend, "steps_a_dispatch", lambda: 4)
+    run = resolve(load_host([PLUGIN]), Request("tiny", "synth", budget="smoke", resident=True), "test")
+    heard: list[int] = []
+    listener = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: heard.append(batch))
+    session = fit._opened(
+        fit.Job(
+            run,
+            run_data(run, SYNTH.index(Path()), MEMORY),
+            tmp_path,
+            lambda *_, **__: None,
+            lambda model: keras.callbacks.CallbackList([listener], model=model),
+        )
+    )
+    fit._enter(session, 0)
+    fit._epoch(session, 0)
+    assert heard == list(range(14))
+
+
+def test_cuts_of_several_steps_are_padded_alike() -> None:
+    """Steps of few heads and of many: places and heads are those of one step at a time, and what is added stands for none."""
+    cutting = Cutting(pipeline())
+    alone, stacked = list(cutting.epoch(0, 7)), list(cutting.epoch(0, 7, together=3))
+    assert [one.places.ndim for one in stacked] == [3, 3, 2]
+    assert len({one.rows.shape[1] for one in alone}) > 1, "else nothing is padded"
+    none = len(cutting.heads()) - 1
+    for number, expected in enumerate(alone[:6]):
+        places, rows = stacked[number // 3].places[number % 3], stacked[number // 3].rows[number % 3]
+        np.testing.assert_array_equal(places, expected.places)
+        np.testing.assert_array_equal(rows[:, : expected.rows.shape[1]], expected.rows)
+        assert (rows[:, expected.rows.shape[1] :] == none).all()
+    np.testing.assert_array_equal(stacked[2].rows, alone[6].rows)
 
 
 def test_it_is_no_part_of_the_identity() -> None:

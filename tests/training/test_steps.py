@@ -122,7 +122,7 @@ def test_sums_do_not_depend_on_how_many_are_fetched_at_once() -> None:
     for every in (1, 7, 100):
         measured = Measurements()
         for position, value in enumerate(values):
-            measured.add(position, 0.0, {"loss": value})
+            measured.add(position, [0.0], {"loss": value})
             if position % every == every - 1 or position == 99:
                 assert all(isinstance(one.values["loss"], float) for one in measured.fetched())
         totals.append(measured.totals["loss"])
