@@ -202,8 +202,9 @@ def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
         else:
             what = f"{record.status}: {record.message.splitlines()[0] if record.message else ''}"
         console.print(f"[{number}/{len(jobs)}] {job.name}  {what}", markup=False, highlight=False, soft_wrap=True)
-        if record.status == "ok" and record.message:
-            console.print(record.message, markup=False, highlight=False, soft_wrap=True)
+        left = [line for line in record.message.splitlines() if line not in said]
+        if record.status == "ok" and left:
+            console.print("\n".join(left), markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_precision(name: str) -> None:

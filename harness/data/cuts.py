@@ -101,7 +101,7 @@ class Cutting:
         sent: Any = lambda cuts: cuts,
         together: int = 1,
     ) -> Iterator[Any]:
-        """As `Pipeline.epoch`, of `Cuts`: of `together` steps, on a first axis, as long as so many are left; then of one each."""
+        """As `Pipeline.epoch`, of `Cuts`: of `together` steps, on a first axis, as long as so many are left; then of one."""
         if together == 1:
             yield from self.pipeline.epoch(number, steps, waiting, sent, self._batch)
             return

@@ -159,6 +159,8 @@ def _opened(job: Job) -> _Session:
         at_once = backend.steps_a_dispatch()
         return _Session(job, trainer, found, trainer.cut_and_dispatched, at_once, length, ends, progress)
     notes = (f"--resident: crops are cut on the host: {found}",) if found else ()
+    for said in notes:
+        job.report("warning", said=said)
     return _Session(
         job, trainer, data.crops, lambda crops: trainer.dispatched(*crops), 1, length, ends, progress, notes
     )
@@ -203,13 +205,13 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
         listeners.on_epoch_begin(progress.epoch)
     position = 0
     for count, batch in _batches(session, steps, waiting):
+        now = rates[position : position + count]
         if count == 1:
             trainer.optimizer.learning_rate = on_device[position]
-        else:
-            batch = {**batch, "rates": ops.convert_to_tensor(rates[position : position + count], "float32")}
         if listeners:
             listeners.on_train_batch_begin(position)
-        measured.add(position, rates[position : position + count], session.give(batch))
+        given = batch if count == 1 else {**batch, "rates": ops.convert_to_tensor(now, "float32")}
+        measured.add(position, now, session.give(given))
         position += count
         if listeners or measured.due or position == steps:
             _fetch(session, number, measured)

@@ -74,7 +74,7 @@ def test_a_bench_says_it_once(harness: Any, tmp_path: Path, jobs: int) -> None:
     (tmp_path / "cpuinfo").write_text(WITHOUT, encoding="utf-8")
     plugin = tmp_path / "methods.py"
     trial = (ROOT / "tests" / "methods_on_trial.py").read_text(encoding="utf-8")
-    lie = f"from pathlib import Path\nfrom harness.training import backend\nbackend.CPUINFO = Path({str(tmp_path / 'cpuinfo')!r})\n"
+    lie = f"import pathlib\nfrom harness.training import backend\nbackend.CPUINFO = pathlib.Path('{tmp_path / 'cpuinfo'}')\n"
     plugin.write_text(trial.replace("import os\n", f"import os\n{lie}", 1), encoding="utf-8")
     bench = (
         "bench",

@@ -21,6 +21,7 @@ from harness.host.plugins import load_host
 from harness.label_map import LabelMap
 from harness.method import Recipe
 from harness.run import Request
+from harness.runs import records
 from harness.runs.resolve import resolve
 from harness.training import backend, fit
 from harness.training.network import PointTrainer
@@ -109,7 +110,7 @@ def test_a_run_with_its_pictures_on_the_device_is_the_run_without(tmp_path: Path
 def test_several_steps_given_at_once_are_those_steps(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: str, change: dict[str, float]
 ) -> None:
-    """14 steps an epoch by 4: three at once and two alone, in two stages, each step at its own rate and with its own dropout."""
+    """14 steps an epoch by 4: thrice four and two alone, in two stages; each step has its own rate and its own dropout."""
     samples, given = SYNTH.index(Path()), []
 
     def train(together: int) -> Any:
@@ -220,7 +221,10 @@ def test_a_run_says_why_its_crops_are_cut_on_the_host(harness: Any, tmp_path: Pa
     done = harness(*arguments, "--resident", "--memory", "0.001")
     assert done.returncode == 0, done.stderr
     said = "--resident: crops are cut on the host: 54 images in frames of 192×256 need 0.0074 GiB, above the 0.001 of"
-    assert said in done.stderr
+    assert done.stderr.count(said) == 1
+    assert said in done.stderr.partition("[1/1]")[0], "as it starts"
+    found, _ = records.read_all([tmp_path / "runs"])
+    assert [record.message.startswith(said) for record in found] == [True]
 
 
 def test_pictures_of_a_run_that_devices_share_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
