@@ -166,8 +166,10 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
         lines.append(
             "intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images"
         )
-    mean_of = first.identity.get("protocol", {}).get("mean_of")
-    if mean_of:
+    protocol = first.identity.get("protocol", {})
+    if tested_on := protocol.get("tested_on"):
+        lines.append(f"tested on {tested_on}")
+    if mean_of := protocol.get("mean_of"):
         lines.append(f"MAE and RMSE are means over the {mean_of}s of the test set, as in the papers")
     if finished:
         lines += _data(finished)

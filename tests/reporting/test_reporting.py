@@ -96,6 +96,18 @@ def test_worldexpo_by_scene_with_the_papers_rows() -> None:
     assert [cell.value for cell in printed[1:]] == [1.9, 9.8, 8.4, 10.0, 2.4, 6.5]  # SSR-HEF, Table III
 
 
+def test_a_test_set_that_is_not_the_authors_is_said() -> None:
+    protocol = HOST.benchmark("nwpu_crowd").protocol
+    record = make_record(dataset="nwpu_crowd")
+    other = with_groups(record, [{}] * 3, tested_on=protocol["tested_on"])
+    said = "tested on the authors' validation set, for their test set has no public labels"
+    table = comparison_table(comparisons([other])[0], published.gather(HOST))
+    assert said in table.notes
+    assert not any("tested on" in note for note in comparison_table(comparisons([record])[0], []).notes)
+    printed = dict(zip(table.headers, table.rows[0], strict=True))["published MAE"]
+    assert printed.value == 218.53  # of the validation set; 232.5 is of the test set
+
+
 def test_jhu_by_category_in_the_papers_layout() -> None:
     groups = [
         {"level": "Low", "weather": "none", "distractor": "none"},
