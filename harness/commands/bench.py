@@ -213,10 +213,13 @@ def _check_pretrained(todo: list[Any]) -> None:
         from harness.training import backend
 
         backend.start()
-        from harness.nn import vgg, vgg_weights
+        from harness.nn import mobilenet, vgg, vgg_weights
 
         for part, source in wanted:
-            vgg_weights.check(vgg.BY_NAME.get(part, vgg.VGG16), source)
+            if part == mobilenet.NAME:
+                mobilenet.check(source)
+            else:
+                vgg_weights.check(vgg.BY_NAME.get(part, vgg.VGG16), source)
 
 
 def _check_optimizers(todo: list[Any]) -> None:
