@@ -171,7 +171,7 @@ def test_variants_are_set_beside_the_whole_method() -> None:
     content["variant"] = content["identity"]["variant"] = "baseline"
     content["id"] = identity_hash(content["identity"])
     tables = ablation_tables(comparisons([whole, Record.model_validate(content)]), published.gather(HOST))
-    assert [table.title for table in tables] == ["shtech_a: budget smoke, recipe common: variants of HSRNET"]
+    assert [table.title for table in tables] == ["shtech_a: budget quick, recipe common: variants of HSRNET"]
     change = column(tables[0], "against the whole method")
     assert change["HSRNET [baseline]"].text == "+5.0 [+5.0, +5.0]" and change["HSRNET"].value is None
     printed = {
@@ -183,12 +183,14 @@ def test_variants_are_set_beside_the_whole_method() -> None:
     assert ablation_tables(comparisons([whole]), []) == []
 
 
-def test_smoke_never_mixes_with_longer_budgets() -> None:
+def test_budgets_are_never_mixed() -> None:
     found = [
-        make_record(dataset=name, budget=budget) for name in ("shtech_a", "shtech_b") for budget in ("smoke", "quick")
+        make_record(dataset=name, budget=budget)
+        for name in ("shtech_a", "shtech_b")
+        for budget in ("standard", "quick")
     ]
     titles = [table.title for table in overall_tables(comparisons(found))]
-    assert titles == ["All benchmarks: budget quick, recipe common", "All benchmarks: budget smoke, recipe common"]
+    assert titles == ["All benchmarks: budget quick, recipe common", "All benchmarks: budget standard, recipe common"]
 
 
 def test_csv_and_json_hold_the_table() -> None:
@@ -256,11 +258,11 @@ def test_check_says_what_is_stale(runs: Path, harness: Any) -> None:
 
 def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> None:
     readme = runs.parent / "README.md"
-    before = "# Mine\n<!-- harness:synth-common-smoke -->\nold\n<!-- /harness -->\nmy words\n"
+    before = "# Mine\n<!-- harness:synth-common-quick -->\nold\n<!-- /harness -->\nmy words\n"
     readme.write_text(before)
     assert harness("report", "--into", "README.md").returncode == 0
     text = readme.read_text()
-    assert text.startswith("# Mine\n<!-- harness:synth-common-smoke -->\n") and text.endswith(
+    assert text.startswith("# Mine\n<!-- harness:synth-common-quick -->\n") and text.endswith(
         "<!-- /harness -->\nmy words\n"
     )
     assert "old" not in text and "**1.0 [" in text
@@ -269,9 +271,9 @@ def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> 
     readme.write_text("nothing")
     bad = harness("report", "--into", "README.md")
     assert bad.returncode == 2 and "no block to refresh" in bad.stderr
-    readme.write_text(before.replace("synth-common-smoke", "synth-comon-smoke"))
+    readme.write_text(before.replace("synth-common-quick", "synth-comon-quick"))
     bad = harness("report", "--into", "README.md")
-    assert bad.returncode == 2 and "Did you mean 'synth-common-smoke'" in bad.stderr
+    assert bad.returncode == 2 and "Did you mean 'synth-common-quick'" in bad.stderr
 
 
 def test_the_committed_reports_are_what_their_records_make() -> None:
