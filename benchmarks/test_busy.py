@@ -1,7 +1,7 @@
 """Training as runs train: crops a second, and what share of the time the host had no batch to give the device.
 
-`pytest benchmarks/test_busy.py -s` prints both. They say how busy the device is where it is faster than the host; on a CPU
-both are one.
+`pytest benchmarks/test_busy.py -s` prints both. The device waits at most for that share: it may still have had steps to do. On a
+CPU host and device are one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ from harness.data.run_data import run_data
 from harness.host.plugins import load_host
 from harness.run import Request
 from harness.runs.resolve import resolve
-from harness.training import fit
+from harness.training import fit, steps
 
 METHODS = ("mcnn", "ssr_hef")
-WAYS = {"host, 1 ahead": (False, 1), "host, 8 ahead": (False, 8), "resident": (True, 8)}
+# Whether pictures are on the device, batches ahead, and the steps after which the host waits for what they measured.
+WAYS = {
+    "each step waited for, no batch ahead": (False, 1, 1),
+    "host, 8 ahead": (False, 8, 16),
+    "resident": (True, 8, 16),
+}
 ROUNDS = 5
 
 
@@ -30,8 +35,9 @@ ROUNDS = 5
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", METHODS)
 def test_an_epoch(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str, way: str) -> None:
-    resident, ahead = WAYS[way]
+    resident, ahead, every = WAYS[way]
     monkeypatch.setattr(pipeline, "AHEAD", ahead)
+    monkeypatch.setattr(steps, "EVERY", every)
     run = resolve(load_host(), Request(method, "synth", budget="smoke", resident=resident), "benchmark")
     run = replace(run, recipe=replace(run.recipe, crop=128), budget=Budget("benchmark", epochs=2 * ROUNDS))
     data = run_data(run, SYNTH.index(Path()), 1 << 30)
