@@ -168,7 +168,10 @@ class Method:
         citation: authors, title, venue, year.
         build: options → a functional `keras.Model` from float32 [B, H, W, channels] (values 0–255, as in the file) to a
             density map float32 [B, H/stride, W/stride, 1] whose sum is the count, or to a dict of outputs of which
-            "density" is that map. H and W are multiples of `multiple_of`.
+            "density" is that map. H and W are multiples of `multiple_of`. A method that says where heads are has "points"
+            beside it, float32 [B, H/stride, W/stride, 3·K]: K candidates (x, y, score) a cell, x and y in pixels from the
+            cell's upper left corner, which may lie outside it, score from 0 to 1. Those of a score of at least 0.5 are its
+            points, and its density is their number in each cell.
         loss: (batch, outputs, options) → named scalar terms, each a mean over the batch. Their weighted sum is minimised.
             `outputs` is always a dict.
         recipe: what the paper did.
@@ -229,7 +232,10 @@ class Method:
 
 
 def inference_network(network: keras.Model) -> keras.Model:
-    """`network` cut down to image → density, once: training-only heads and inputs fall out of the graph."""
+    """`network` cut down to image → density, once: training-only heads and inputs fall out of the graph.
+
+    Of a network with "points" it gives a dict of "density" and "points".
+    """
     import keras
 
     if network in _INFERENCE:
@@ -238,8 +244,9 @@ def inference_network(network: keras.Model) -> keras.Model:
     if not taught and not isinstance(network.output, dict):
         return network
     image = network.input["image"] if taught else network.input
-    density = named_outputs(network.output)["density"]
-    return _INFERENCE.setdefault(network, keras.Model(image, density, name=f"{network.name}_inference"))
+    outputs = named_outputs(network.output)
+    given = {name: outputs[name] for name in ("density", "points")} if "points" in outputs else outputs["density"]
+    return _INFERENCE.setdefault(network, keras.Model(image, given, name=f"{network.name}_inference"))
 
 
 _INFERENCE: WeakKeyDictionary = WeakKeyDictionary()  # made once, so that what is compiled for it is compiled once

@@ -115,8 +115,8 @@ def compiles_each_size() -> bool:
     return keras.backend.backend() == "jax"
 
 
-def forward(network: Any, images: np.ndarray) -> np.ndarray:
-    """The density float32 [B, h, w, 1] that an inference network gives float32 images [B, H, W, C].
+def forward(network: Any, images: np.ndarray) -> Any:
+    """What an inference network gives float32 images [B, H, W, C]: its density float32 [B, h, w, 1], or a dict of its maps.
 
     TensorFlow compiles it once, for pictures of any size and without XLA; JAX once for each size; PyTorch not at all.
     """
@@ -124,8 +124,10 @@ def forward(network: Any, images: np.ndarray) -> np.ndarray:
 
     # What is no Keras model (a stand-in of a test, say) answers for itself.
     if keras.backend.backend() == "torch" or not isinstance(network, keras.Model):
-        return np.asarray(network.predict_on_batch(images), np.float32)
-    return np.asarray(_compiled(network).call(images), np.float32)
+        outputs = network.predict_on_batch(images)
+    else:
+        outputs = _compiled(network).call(images)
+    return keras.tree.map_structure(lambda values: np.asarray(values, np.float32), outputs)
 
 
 def compilations(network: Any) -> int:
