@@ -47,15 +47,21 @@ def peaks(density: np.ndarray, stride: int) -> np.ndarray:
         float64 [≤ N, 3], highest first: the centre of each cell, x and y in pixels, and its heads, 1 where it has more. Less
         than N where there are no more: neighbouring cells are never both points unless they are equal.
     """
-    from scipy.ndimage import maximum_filter
+    import cv2
 
-    highest = (density > 0) & (density == maximum_filter(density, 3, mode="constant", cval=-np.inf))
+    density = np.ascontiguousarray(density, np.float32)
+    highest = (density > 0) & (density == cv2.dilate(density, np.ones((3, 3), np.uint8)))
     rows, columns = np.nonzero(highest)
     heads = density[rows, columns].astype(float)
     count = float(density.sum(dtype=np.float64))
     order = np.argsort(-heads, kind="stable")[: max(0, round(count)) if math.isfinite(count) else 0]
     points = np.stack([(columns + 0.5) * stride, (rows + 0.5) * stride, np.minimum(heads, 1.0)], axis=1)
     return points[order]
+
+
+def points_of(density: np.ndarray, candidates: np.ndarray | None, stride: int) -> np.ndarray:
+    """float64 [N, 3], (x, y, score) in pixels: the `accepted` of a method's candidates, or the `peaks` where it has none."""
+    return peaks(density, stride) if candidates is None else accepted(candidates, stride)
 
 
 def matches(predicted: np.ndarray, true: np.ndarray, tolerance: float | np.ndarray) -> int:

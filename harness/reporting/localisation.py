@@ -26,7 +26,8 @@ BOXES = "box small, box large: within half the shorter side, half the diagonal o
 
 def localisation_table(comparison: Comparison) -> Table | None:
     """The table of one comparison; None where no record says which points are heads."""
-    rows = [(row, [found for record in row.records if (found := scores(record))]) for row in comparison.rows]
+    rows = [(row, [scores(record) for record in row.records]) for row in comparison.rows]
+    rows = [(row, runs) for row, runs in rows if runs and all(runs)]  # others do not stand for a run that has none
     names = list(dict.fromkeys(name for _, runs in rows for run in runs for name in run))
     if not names:
         return None
@@ -35,7 +36,7 @@ def localisation_table(comparison: Comparison) -> Table | None:
         table_name(comparison.key, "localisation"),
         f"{title_of(comparison)}: localisation",
         ("method", POINTS, *headers),
-        tuple((words(row.title), _points(row), *_cells(runs, names)) for row, runs in rows if runs),
+        tuple((words(row.title), _points(row), *_cells(runs, names)) for row, runs in rows),
         NOTES + ((BOXES,) if any(name.startswith("box") for name in names) else ()),
         LEFT | {POINTS},
         section_of(comparison.key),

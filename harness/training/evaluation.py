@@ -14,7 +14,7 @@ from harness.data.regions import density_inside, points_inside
 from harness.data.scenes import Scene
 from harness.method import Method
 from harness.training import sharing
-from harness.training.prediction import Prediction, inexact, prediction_of
+from harness.training.prediction import Prediction, inexact, points_of, prediction_of
 
 OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
 
@@ -114,13 +114,6 @@ def _located(prediction: Prediction, scene: Scene, stride: int) -> Located:
         points = points_inside(points, scene.region)
     own = prediction.candidates is not None
     return Located(scene.points, points, own, localisation.matched(points, scene.points, scene.boxes))
-
-
-def points_of(prediction: Prediction, stride: int) -> np.ndarray:
-    """float64 [N, 3], (x, y, score) in pixels: the method's own points, or the peaks of its density where it has none."""
-    if prediction.candidates is None:
-        return localisation.peaks(prediction.density, stride)
-    return localisation.accepted(prediction.candidates, stride)
 
 
 def by_group(results: list[ImageResult]) -> dict[str, dict[str, dict[str, float]]]:

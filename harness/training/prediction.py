@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from harness import localisation
 from harness.data.crops import pad_to
 from harness.method import Method, named_outputs
 from harness.training import backend
@@ -31,6 +32,11 @@ class Prediction:
 
     density: np.ndarray
     candidates: np.ndarray | None = None
+
+
+def points_of(prediction: Prediction, stride: int) -> np.ndarray:
+    """float64 [N, 3], (x, y, score) in pixels: the method's own points, or the peaks of its density where it has none."""
+    return localisation.points_of(prediction.density, prediction.candidates, stride)
 
 
 def density_of(network: Any, method: Method, image: np.ndarray) -> np.ndarray:
