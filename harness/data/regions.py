@@ -54,7 +54,7 @@ def points_inside(points: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def are_inside(points: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """bool [N]: whether the pixel of each of `points` [N, ≥ 2] (x, y) lies in `region` bool [H, W]; none does outside the frame."""
+    """bool [N]: whether the pixel of each of `points` [N, ≥ 2] lies in `region` bool [H, W]; outside the frame none does."""
     height, width = region.shape
     x, y = np.floor(points[:, 0]).astype(int), np.floor(points[:, 1]).astype(int)
     frame = (x >= 0) & (x < width) & (y >= 0) & (y < height)

@@ -80,7 +80,8 @@ def as_csv(points: np.ndarray) -> str:
 
 def as_coco(pictures: Iterable[Pointed]) -> dict[str, Any]:
     """A COCO key points file as JSON values: each point is an annotation of one visible key point, with its score."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, one in enumerate(pictures, 1):
         height, width = one.size
         images.append({"id": number, "file_name": one.path.name, "height": height, "width": width})

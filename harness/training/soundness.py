@@ -200,7 +200,7 @@ def check_names(method: Method, layers: set[str], terms: set[str], recipe: Recip
 
 
 def check_scale(method: Method, network: keras.Model, options: ModelOptions) -> None:
-    """With twice the density scale and the same weights the map is half as large; as it was with points or a unit of its own."""
+    """With twice the density scale and the same weights the map is half as large; the same with a unit of its own or points."""
     twice = built(method, replace(options, density_scale=2 * options.density_scale))
     twice.set_weights(network.get_weights())
     length = side(method)

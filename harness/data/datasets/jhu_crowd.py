@@ -1,9 +1,9 @@
 """JHU-CROWD (Sindagi et al., ICCV 2019) and JHU-CROWD++ (TPAMI 2020): weather, distractors, and counts from none to 25,791.
 
 Relied on: `train/`, `val/`, `test/`, each with `images/0001.jpg`, `gt/0001.txt` and `image_labels.txt`. A line of
-`gt` is one head: x y w h occlusion blur, blank-separated, (x, y) the centre of the head in pixels, w and h about its width and
-height, all taken as they are; an image without people has an empty file. A line of `image_labels.txt` is name, count, scene, weather (0 none, 1 fog, 2
-rain, 3 snow), distractor (0 or 1), comma-separated.
+`gt` is one head: x y w h occlusion blur, blank-separated, (x, y) the centre of the head in pixels, w and h about its
+width and height, all taken as they are; an image without people has an empty file. A line of `image_labels.txt` is
+name, count, scene, weather (0 none, 1 fog, 2 rain, 3 snow), distractor (0 or 1), comma-separated.
 """
 
 from __future__ import annotations
