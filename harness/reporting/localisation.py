@@ -18,8 +18,8 @@ OWN, PEAKS = "its own", "peaks"
 NOTES = (
     "one-to-one matches of predicted points and annotated heads, as many as can be made of pairs within the tolerance, summed "
     "over a run's test images; means over runs. Higher is better",
-    f"points: {OWN}, or {PEAKS}: as many of the highest local maxima of the density as it counts heads, never two in "
-    f"neighbouring cells, so that coarse densities find few of a dense crowd",
+    f"points: {OWN}, or {PEAKS}: as many of the highest local maxima of the density as it counts heads, hardly ever "
+    f"in neighbouring cells, so that coarse densities find few of a dense crowd",
 )
 BOXES = "box small, box large: within half the shorter side, half the diagonal of the head's box (NWPU-Crowd)"
 
