@@ -92,7 +92,8 @@ def test_count_prints_counts_and_draws_overlays(harness: Command, trained: Path,
     assert all(np.isfinite(entry["count"]) for entry in counted)
     height, width, _ = cv2.imread(str(tmp_path / counted[1]["overlay"])).shape
     assert width == 4 * 87 and height > 4 * 131  # enlarged, with a legend below
-    lines = harness("count", *images, "--method", "mcnn", "--weights", trained, "--points", "found").stdout.splitlines()
+    options = ["--method", "mcnn", "--weights", trained, "--points", "found", "--csv", "counts.csv"]
+    lines = harness("count", *images, *options).stdout.splitlines()
     assert [float(line.split()[0]) for line in lines] == pytest.approx([entry["count"] for entry in counted], abs=0.06)
     assert [line.rpartition("  → ")[2] for line in lines] == [f"found/{Path(name).stem}_mcnn.csv" for name in images]
     assert sorted(path.name for path in (tmp_path / "found").glob("*.png")) == [
@@ -103,6 +104,7 @@ def test_count_prints_counts_and_draws_overlays(harness: Command, trained: Path,
     assert [
         image["file_name"] for image in json.loads((tmp_path / "found" / "points.json").read_text())["images"]
     ] == list(images)
+    assert (tmp_path / "counts.csv").read_text().startswith("image,count,points\n")
 
 
 def test_count_names_what_it_cannot_read(harness: Command, trained: Path, tmp_path: Path) -> None:
