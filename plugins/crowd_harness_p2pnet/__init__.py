@@ -56,9 +56,7 @@ VARIANTS = {
 METHOD = Method(
     name="p2pnet",
     title="P2PNet",
-    citation=(
-        "Song et al., Rethinking Counting and Localization in Crowds: A Purely Point-Based Framework, ICCV 2021"
-    ),
+    citation="Song et al., Rethinking Counting and Localization in Crowds: A Purely Point-Based Framework, ICCV 2021",
     build=build,
     loss=loss,
     recipe=PAPER,

@@ -15,7 +15,7 @@ from harness.data.datasets.synth import draw_scene
 from harness.data.depth import from_head_spacing
 from harness.data.pipeline import padded
 from harness.host.plugins import load_host
-from harness.method import COMMON, ModelOptions, Stage, inference_network
+from harness.method import COMMON, ModelOptions, Stage, inference_network, named_outputs
 from harness.nn import vgg16
 
 SIDE, CROPS = 64, 8  # small, for twelve networks are trained here; the counts are as far apart as in large ones
@@ -83,8 +83,8 @@ def test_eight_crops_are_learned_by_heart(name: str, tmp_path: Path) -> None:
             rows = np.arange(step * effort.crops, (step + 1) * effort.crops) % CROPS
             trainer.train(images[rows], points[rows], {key: raster[rows] for key, raster in maps.items()})
             if (step + 1) % EVERY == 0 or step + 1 == effort.steps:
-                counts = inference_network(trainer.network).predict_on_batch(images.astype(np.float32))
-                found = counts.astype(np.float64).sum(axis=(1, 2, 3))
+                outputs = inference_network(trainer.network).predict_on_batch(images.astype(np.float32))
+                found = named_outputs(outputs)["density"].astype(np.float64).sum(axis=(1, 2, 3))
                 if (missed := np.abs(found - true).sum() / true.sum()) < 0.05:
                     break
     finally:
