@@ -32,6 +32,8 @@ class Stage:
         l2: adds l2 · w to the gradient of every trainable weight w, as weight_decay of PyTorch's SGD and Adam does. (Keras'
             own `weight_decay`, an option of its optimisers, is decoupled from gradient and momentum.)
         selects: whether the checkpoint may be one of this stage's; of the last it always may.
+        rates: what the learning rate of single layers is multiplied with, by names (or prefixes ending in "*"); 1 where not
+            named. The first name that fits counts.
     """
 
     name: str = "train"
@@ -47,6 +49,7 @@ class Stage:
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     l2: float = 0.0
     selects: bool = True
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,11 @@ class Recipe:
             raise ValueError(f"recipe {self.name!r}: clip is {self.clip:g}; expected a norm, 0 for none")
 
     def as_json(self) -> dict[str, Any]:
-        """The recipe as JSON values, for records and run identities; without `ema` and `clip` where they are off."""
-        # They came later: a recipe that uses neither keeps the identity it had before.
-        return {key: value for key, value in asdict(self).items() if value or key not in ("ema", "clip")}
+        """The recipe as JSON values, for records and run identities; without `ema`, `clip` and stages' `rates` where unused."""
+        # They came later: a recipe that uses none of them keeps the identity it had before.
+        values = {key: value for key, value in asdict(self).items() if value or key not in ("ema", "clip")}
+        stages = tuple({key: one for key, one in stage.items() if one or key != "rates"} for stage in values["stages"])
+        return {**values, "stages": stages}
 
 
 COMMON = Recipe(

@@ -190,12 +190,13 @@ def check_names(method: Method, layers: set[str], terms: set[str], recipe: Recip
                     method.loss,
                     f"stage {stage.name!r} weighs the term {name!r}, which its loss does not return.{nearest(name, terms)}",
                 )
-        for pattern in stage.trains:
+        asked = [("trains", pattern) for pattern in stage.trains] + [("sets the rate of", name) for name in stage.rates]
+        for what, pattern in asked:
             if not any(matches(name, pattern) for name in layers):
                 raise wrong(
                     method,
                     method.build,
-                    f"stage {stage.name!r} trains {pattern!r}: no layer with weights is called so.{nearest(pattern, layers)}",
+                    f"stage {stage.name!r} {what} {pattern!r}: no layer with weights is called so.{nearest(pattern, layers)}",
                 )
 
 

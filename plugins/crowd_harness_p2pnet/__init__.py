@@ -45,7 +45,7 @@ PAPER = Recipe(
     scales=(0.7, 1.3),
     flip=0.5,
     clip=0.1,
-    stages=(Stage("adam", optimizer="adam", learning_rate=1e-4, options={"epsilon": 1e-8}),),
+    stages=(Stage("adam", optimizer="adam", learning_rate=1e-4, options={"epsilon": 1e-8}, rates={"block*": 0.1}),),
 )
 
 VARIANTS = {

@@ -216,3 +216,4 @@ def test_the_recipe_is_the_official_codes() -> None:
     assert (recipe.epochs, recipe.images_per_step, recipe.crops_per_image, recipe.crop) == (3500, 8, 4, 128)
     assert (recipe.scales, recipe.flip, recipe.clip) == ((0.7, 1.3), 0.5, 0.1)
     assert (stage.optimizer, stage.learning_rate, stage.decay, stage.l2) == ("adam", 1e-4, "constant", 0.0)
+    assert stage.rates == {"block*": 0.1}  # 1e-5 in the front
