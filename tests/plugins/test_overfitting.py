@@ -18,7 +18,7 @@ from harness.host.plugins import load_host
 from harness.method import COMMON, ModelOptions, Stage, inference_network, named_outputs
 from harness.nn import vgg16
 
-SIDE, CROPS = 64, 8  # small, for twelve networks are trained here; the counts are as far apart as in large ones
+SIDE, CROPS = 64, 8  # small, for thirteen networks are trained here; the counts are as far apart as in large ones
 HEADS = range(3, 3 + 3 * CROPS, 3)
 EVERY = 10  # steps between two looks at what is learned
 
@@ -54,6 +54,8 @@ EFFORTS = {
     "bayesian": Effort(120, 2, 1e-4, COMMON.density_scale),
     "dm_count": Effort(120, 4, 1e-4, COMMON.density_scale),
     "zip": Effort(100, 8, 1e-3, 100.0),  # by batches too, and in a unit of its own
+    # By batches too. Its counts are whole numbers, and no recipe scales them.
+    "p2pnet": Effort(70, 8, 5e-4, 100.0, "float32"),
 }
 if keras.backend.backend() != "tensorflow":
     pytest.skip("learning is tried on the default backend alone", allow_module_level=True)
