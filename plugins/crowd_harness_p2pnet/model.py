@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness import ModelOptions
 
 STRIDE = 8
-SIDE = 2  # reference points a side of a cell
+ROWS, COLUMNS = 2, 2  # of reference points in a cell
 CHANNELS = 256
 PIXELS = 100.0  # γ: pixels that an offset of 1 stands for
 SURE = 0.5  # the score from which on a candidate counts as a head
@@ -35,13 +35,15 @@ def build(options: ModelOptions) -> keras.Model:
 
     17,973,072 trainable parameters.
     """
-    side = options.variant.get("side", SIDE)
+    rows, columns = options.variant.get("rows", ROWS), options.variant.get("columns", COLUMNS)
+    each = 2 * rows * columns
     image = keras.Input((None, None, 3), name="image")
     x = features(image, he_start=options.pretrained == "none")
-    logits = _branch(x, 2 * side**2, "classification")
+    logits = _branch(x, each, "classification")
     logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
-    offsets = _branch(x, 2 * side**2, "regression") if options.variant.get("regression", True) else None
-    points = Candidates(side, dtype="float32", name="points")([logits] if offsets is None else [logits, offsets])
+    offsets = _branch(x, each, "regression") if options.variant.get("regression", True) else None
+    candidates = Candidates(rows, columns, dtype="float32", name="points")
+    points = candidates([logits] if offsets is None else [logits, offsets])
     density = Counted(dtype="float32", name="density")(points)
     network = keras.Model(image, {"density": density, "points": points, "logits": logits}, name="p2pnet")
     load_pretrained(VGG16, network, options.pretrained)
@@ -68,33 +70,33 @@ def _convolution(x: Any, filters: int, size: int, name: str) -> Any:
     return layers.Conv2D(filters, size, padding="same", kernel_initializer=start, name=name)(x)
 
 
-def references(side: int) -> np.ndarray:
-    """float32 [K, 2]: x and y in pixels of the reference points of a cell, a grid of `side` × `side`, row by row."""
-    steps = (np.arange(side, dtype=np.float32) + 0.5) * (STRIDE / side)
-    return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+def references(rows: int, columns: int) -> np.ndarray:
+    """float32 [K, 2]: x and y in pixels of the reference points of a cell, a grid of `rows` × `columns`, row by row."""
+    x, y = ((np.arange(steps, dtype=np.float32) + 0.5) * (STRIDE / steps) for steps in (columns, rows))
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
 class Candidates(layers.Layer):
     """[logits [B, h, w, 2·K], offsets [B, h, w, 2·K]] → "points" of `build`; without offsets at the reference points."""
 
-    def __init__(self, side: int, **options: Any) -> None:
+    def __init__(self, rows: int, columns: int, **options: Any) -> None:
         super().__init__(**options)
-        self.side = side
+        self.references = references(rows, columns)
 
     def call(self, inputs: list[Any]) -> Any:
         logits, *offsets = inputs
         scores = ops.sigmoid(logits[..., 1::2] - logits[..., 0::2])  # the softmax of two
-        places = [ops.zeros_like(scores) + ops.convert_to_tensor(axis) for axis in references(self.side).T]
+        places = [ops.zeros_like(scores) + ops.convert_to_tensor(axis) for axis in self.references.T]
         if offsets:
             places = [PIXELS * offsets[0][..., axis::2] + place for axis, place in enumerate(places)]
         shape = ops.shape(scores)
-        return ops.reshape(ops.stack([*places, scores], axis=-1), (*shape[:3], 3 * self.side**2))
+        return ops.reshape(ops.stack([*places, scores], axis=-1), (*shape[:3], 3 * len(self.references)))
 
     def multiply_adds(self, *_input_shapes: tuple) -> int:
         return 0  # single products
 
     def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
-        return (*input_shape[0][:3], 3 * self.side**2)
+        return (*input_shape[0][:3], 3 * len(self.references))
 
 
 class Counted(layers.Layer):

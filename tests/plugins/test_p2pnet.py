@@ -134,16 +134,23 @@ def test_more_heads_than_candidates_and_what_is_not_a_number() -> None:
 
 
 @on_every_backend
-@pytest.mark.parametrize(("side", "expected"), [(1, [[4, 4]]), (2, [[2, 2], [6, 2], [2, 6], [6, 6]])])
-def test_candidates_lie_a_hundred_offsets_from_their_reference_points(side: int, expected: list) -> None:
+@pytest.mark.parametrize(
+    ("rows", "columns", "expected"),
+    [
+        (1, 1, [[4, 4]]),
+        (2, 2, [[2, 2], [6, 2], [2, 6], [6, 6]]),
+        (4, 2, [[2, 1], [6, 1], [2, 3], [6, 3], [2, 5], [6, 5], [2, 7], [6, 7]]),
+    ],
+)
+def test_candidates_lie_a_hundred_offsets_from_their_reference_points(rows: int, columns: int, expected: list) -> None:
     from crowd_harness_p2pnet.model import Candidates, Counted
 
     generator = np.random.default_rng(2)
-    each = side**2
+    each = rows * columns
     logits = generator.normal(0, 1, (2, 3, 5, 2 * each)).astype(np.float32)
     offsets = generator.normal(0, 0.05, (2, 3, 5, 2 * each)).astype(np.float32)
-    found = to_numpy(Candidates(side)([tensor(logits), tensor(offsets)]))
-    still = to_numpy(Candidates(side)([tensor(logits)]))
+    found = to_numpy(Candidates(rows, columns)([tensor(logits), tensor(offsets)]))
+    still = to_numpy(Candidates(rows, columns)([tensor(logits)]))
     assert found.shape == still.shape == (2, 3, 5, 3 * each)
     for k, place in enumerate(expected):
         exponentials = np.exp(logits[..., 2 * k : 2 * k + 2])
@@ -194,7 +201,13 @@ def test_the_density_counts_the_candidates_that_are_likely_heads(network: Any) -
 
 
 @pytest.mark.parametrize(
-    ("variant", "each", "terms"), [("k1", 1, {"classes", "points"}), ("no_regression", 4, {"classes"})]
+    ("variant", "each", "terms"),
+    [
+        ("k1", 1, {"classes", "points"}),
+        ("k8", 8, {"classes", "points"}),
+        ("released", 4, {"classes", "points"}),
+        ("no_regression", 4, {"classes"}),
+    ],
 )
 def test_variants(variant: str, each: int, terms: set[str]) -> None:
     options = ModelOptions(variant=VARIANTS[variant].options)
@@ -206,6 +219,7 @@ def test_variants(variant: str, each: int, terms: set[str]) -> None:
     assert outputs["points"].shape[-1] == 3 * each and outputs["logits"].shape[-1] == 2 * each
     found = METHOD.loss(batch, outputs, options)
     assert set(found) == terms and all(np.isfinite(to_numpy(term)) for term in found.values())
+    assert ("points" in terms and float(found["points"]) > 0) == (variant in ("k1", "k8"))
     branches = {layer.name.split("_")[0] for layer in network.layers if layer.name.endswith("_output")}
     assert branches == {"classification"} | ({"regression"} if "points" in terms else set())
 
