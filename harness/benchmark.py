@@ -102,7 +102,8 @@ class Benchmark:
         write: (folder, images, seed): writes drawn scenes there in the authors' own layout, to try the path without the data.
         folds: number of cross-validation folds, 0 where the benchmark has a test split of its own.
         protocol: everything else that decides how it is evaluated; part of a run's identity, so JSON values only. With
-            "mean_of" naming a group of its samples, tables score the mean of that group's members, not of images.
+            "mean_of" naming a group of its samples, tables score the mean of that group's members, not of images;
+            "tested_on" says in captions which images are its test, where they are not the authors' test set.
         statistics: the published numbers `harness data check` compares with.
         departures: (folder, samples, points by sample name) → sentences saying how these files differ from the
             authors' own; empty when nothing shows.

@@ -191,7 +191,7 @@ class Method:
             whose resizing depends on its size: they are predicted whole up to a larger size.
         unit: where its last layer predicts heads a pixel × a unit of its paper's own under every recipe, that unit; 0 where it
             follows `density_scale`.
-        pretrained: name of the pretrained part ("vgg16", "vgg19"), or None.
+        pretrained: name of the pretrained part ("vgg16", "vgg19", "mobilenet_v2"), or None.
         variants: the paper's ablation rows by name.
         teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
             Its "density" must not depend on them. Such a network's inputs are a dict of "image" and these.

@@ -34,7 +34,11 @@ def make_record(
         "select": "validation",
         "precision": "float32",
         "pretrained": "none",
-    } | {key: value for key, value in changes.items() if key in ("dataset", "fold", "seed", "select", "precision")}
+    } | {
+        key: value
+        for key, value in changes.items()
+        if key in ("variant", "dataset", "fold", "seed", "select", "precision")
+    }
     recipe = {"name": changes.get("recipe", "common"), "sigma": {"pixels": 4.0}}
     recipe |= {"images_per_step": 1, "crops_per_image": 1, **changes.get("schedule", {})}
     recipe["stages"] = [{"optimizer": "adam", "learning_rate": 1e-4, "decay": "cosine"}]
@@ -42,7 +46,7 @@ def make_record(
         **base,
         "data": changes.get("data", "d1"),
         "recipe": recipe,
-        "budget": changes.get("budget", "smoke"),
+        "budget": changes.get("budget", "quick"),
     }
     t, p = np.array(true, float), np.array(predicted, float)
     images = [
@@ -105,7 +109,7 @@ def make_record(
             "dataset_title": base["dataset"],
             "folds": changes.get("folds", 0),
             "recipe": changes.get("recipe", "common"),
-            "budget": changes.get("budget", "smoke"),
+            "budget": changes.get("budget", "quick"),
             "plugin": {"distribution": "d", "version": "1"},
             "identity": identity,
             "status": status,

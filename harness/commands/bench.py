@@ -173,6 +173,9 @@ def _splits(cells: list[Any]) -> Iterator[str]:
 
 def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
     from harness.commands.display import cell_display
+    from harness.reporting.asked import budget_label
+    from harness.reporting.proofs import TESTED
+    from harness.reporting.rows import PROOF
     from harness.runs.executors import Settings, executor_named, job_of
 
     executor = executor_named(wanted.executor)
@@ -188,7 +191,9 @@ def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
         watch=lambda number, name: cell_display(name, f"[{number}/{len(jobs)}]", console),
     )
     for number, (job, record) in enumerate(executor.run(jobs, settings), 1):
-        if record.results:
+        if record.results and budget_label(record) == PROOF:
+            what = TESTED
+        elif record.results:
             what = f"MAE {record.results.mae:.1f}  RMSE {record.results.rmse:.1f}"
         else:
             what = f"{record.status}: {record.message.splitlines()[0] if record.message else ''}"
@@ -213,10 +218,13 @@ def _check_pretrained(todo: list[Any]) -> None:
         from harness.training import backend
 
         backend.start()
-        from harness.nn import vgg, vgg_weights
+        from harness.nn import mobilenet, vgg, vgg_weights
 
         for part, source in wanted:
-            vgg_weights.check(vgg.BY_NAME.get(part, vgg.VGG16), source)
+            if part == mobilenet.NAME:
+                mobilenet.check(source)
+            else:
+                vgg_weights.check(vgg.BY_NAME.get(part, vgg.VGG16), source)
 
 
 def _check_optimizers(todo: list[Any]) -> None:

@@ -29,10 +29,6 @@ class Split:
         """Images in each set, by its name."""
         return {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
 
-    def said(self) -> str:
-        """ "54 to train, 6 to validate, 24 to test"."""
-        return said(self.sizes)
-
     def warning(self) -> str:
         """One sentence where there are too few images to learn from, else ""."""
         if len(self.train) >= FEW:
@@ -44,7 +40,7 @@ class Split:
 
 
 def said(sizes: Mapping[str, int], folds: int = 0) -> str:
-    """`Split.sizes` in words; of the first of `folds`, where there are any."""
+    """`Split.sizes` in words, "54 to train, 6 to validate, 24 to test"; of the first of `folds`, where there are any."""
     where = f" in the first of {folds} folds" if folds else ""
     return f"{sizes['train']:,} to train, {sizes['val']:,} to validate, {sizes['test']:,} to test{where}"
 
@@ -82,8 +78,8 @@ def require_images(parts: Split, folder: Path) -> None:
     """
     if not all(parts.sizes.values()):
         raise DataError(
-            f"{folder}: {parts.said()}; expected at least one of each: add pictures with their points (three are the least, "
-            f"{FEW} to train the least that says anything), or put them into folders train, val and test"
+            f"{folder}: {said(parts.sizes)}; expected at least one of each: add pictures with their points (three are the "
+            f"least, {FEW} to train the least that says anything), or put them into folders train, val and test"
         )
 
 

@@ -20,6 +20,7 @@ def harness_metrics() -> list[Metric]:
 def harness_benchmarks() -> list[Benchmark]:
     from harness.data.datasets.jhu_crowd import JHU_CROWD, JHU_CROWD_PP
     from harness.data.datasets.mall import MALL
+    from harness.data.datasets.nwpu_crowd import NWPU_CROWD
     from harness.data.datasets.shanghaitech import SHTECH_A, SHTECH_B
     from harness.data.datasets.synth import SYNTH
     from harness.data.datasets.trancos import TRANCOS
@@ -36,6 +37,7 @@ def harness_benchmarks() -> list[Benchmark]:
         WORLDEXPO10,
         JHU_CROWD,
         JHU_CROWD_PP,
+        NWPU_CROWD,
         MALL,
         UCSD,
         TRANCOS,

@@ -6,6 +6,7 @@ Layers are called `block{1..5}_conv{1..4}` as in `keras.applications`. Input is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,9 @@ class Vgg:
 
     def layer_names(self) -> list[str]:
         """The convolutions in order."""
-        return [f"block{block}_conv{number}" for block, number, _ in self._convolutions()]
+        return [
+            f"block{block}_conv{number}" for block, depth in enumerate(self.depths, 1) for number in range(1, depth + 1)
+        ]
 
     def blocks(self, x: Any, last: str = "", he_start: bool = False) -> Any:
         """The output of convolution `last` (behind its ReLU); a 2×2 max-pool stands between blocks.
@@ -43,14 +46,8 @@ class Vgg:
         last = last or names[-1]
         if last not in names:
             raise ValueError(f"last: expected one of {', '.join(names)}, found {last!r}")
-        for block, number, filters in self._convolutions():
-            if block > 1 and number == 1:
-                x = _pool(x, block - 1)
-            name = f"block{block}_conv{number}"
-            x = _convolution(x, filters, name, he_start, batch_normalization=False)
-            if name == last:
-                break
-        return x
+        outputs = self._convolutions(x, he_start, batch_normalization=False)
+        return next(x for name, x in outputs if name == last)
 
     def levels(self, x: Any, he_start: bool = False, batch_normalization: bool = False) -> list[Any]:
         """The outputs of the five blocks, strides 1, 2, 4, 8, 16; 64, 128, 256, 512, 512 channels.
@@ -58,22 +55,18 @@ class Vgg:
         Args:
             batch_normalization: between each convolution and its ReLU, as in VGG-16-BN.
         """
-        outputs: list[Any] = []
-        for block, number, filters in self._convolutions():
-            if block > 1 and number == 1:
-                x = _pool(x, block - 1)
-            x = _convolution(x, filters, f"block{block}_conv{number}", he_start, batch_normalization)
-            if number == self.depths[block - 1]:
-                outputs.append(x)
-        return outputs
+        ends = {f"block{block}_conv{depth}" for block, depth in enumerate(self.depths, 1)}
+        return [x for name, x in self._convolutions(x, he_start, batch_normalization) if name in ends]
 
-    def _convolutions(self) -> list[tuple[int, int, int]]:
-        """Block and number of each, from 1, and its filters."""
-        return [
-            (block, number, filters)
-            for block, (filters, depth) in enumerate(zip(FILTERS, self.depths, strict=True), 1)
-            for number in range(1, depth + 1)
-        ]
+    def _convolutions(self, x: Any, he_start: bool, batch_normalization: bool) -> Iterator[tuple[str, Any]]:
+        """The name and output of each convolution in order, built as it is asked for."""
+        for block, (filters, depth) in enumerate(zip(FILTERS, self.depths, strict=True), 1):
+            if block > 1:
+                x = _pool(x, block - 1)
+            for number in range(1, depth + 1):
+                name = f"block{block}_conv{number}"
+                x = _convolution(x, filters, name, he_start, batch_normalization)
+                yield name, x
 
 
 VGG16 = Vgg("vgg16", "VGG-16", (2, 2, 3, 3, 3))

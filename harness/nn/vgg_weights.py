@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import HarnessError
+from harness.nn import pretrained
 from harness.nn.vgg import STANDARD_DEVIATION, Vgg
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def read(vgg: Vgg, path: Path) -> Weights:
     Raises:
         HarnessError: no such file, of no known kind, or layers missing.
     """
-    if not path.is_file():
-        raise HarnessError(f"{path}: no such file; expected {vgg.title} weights, or --pretrained none, or imagenet")
+    pretrained.require_file(path, vgg.title)
     if path.suffix == ".safetensors":
         return _read_torchvision(vgg, path)
     return _from_caffe(_read_keras(vgg, path))
@@ -76,15 +76,7 @@ def imagenet(vgg: Vgg) -> Weights:
     Raises:
         HarnessError: they cannot be downloaded.
     """
-    import keras
-
-    try:
-        source = getattr(keras.applications, vgg.name.upper())(weights="imagenet", include_top=False)
-    except Exception as error:
-        raise HarnessError(
-            f"the ImageNet weights of {vgg.title} cannot be downloaded ({error}). Connect once, or give --pretrained PATH of "
-            f"a Keras {vgg.title} file, or --pretrained none to train from scratch."
-        ) from None
+    source = pretrained.imagenet(vgg.name.upper(), vgg.title)
     found = {layer.name: tuple(layer.get_weights()) for layer in source.layers if layer.get_weights()}
     return _from_caffe({name: (found[name][0], found[name][1]) for name in vgg.layer_names()})
 

@@ -34,7 +34,7 @@ HEADERS = (
     "device",
 )
 FURTHER = HEADERS.index("runs")  # before it stand the metrics of plugins
-COMPACT = ("method", "MAE", "RMSE", "published MAE", "runs", "train min")
+COMPACT = ("method", "result", "MAE", "RMSE", "published MAE", "runs", "train min")
 IMPORTANT = ("method", "MAE", trained.SHARE, GAP, "published MAE", "RMSE", "behind the best", "published RMSE", "runs")
 LEFT = frozenset({"method", "pretrained", "precision", "device", "source"})
 TOO_GOOD = 0.9  # a whole interval below this share of the published MAE is suspicious
@@ -129,18 +129,22 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue], metho
     found = [published_of(values, row.method, dataset, metric) for metric in ("mae", "rmse")]
     head = [words(title, row.title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found)]
     head += [gap(row, found[0]), trained.as_cell(trained.share(row, methods))]
+    return [*head, *training_cells(row)]
+
+
+def training_cells(row: Row) -> list[Cell]:
+    """Runs (or how the row failed), seeds, minutes, pretrained part, precision and devices."""
     some = row.runs[0]
-    tail = [words(some.pretrained), words(some.precision)]
+    how = [words(some.pretrained), words(some.precision)]
     if not row.records:
-        return [*head, words(some.status), Cell(), Cell(), *tail, Cell()]
+        return [words(some.status), Cell(), Cell(), *how, Cell()]
     minutes = statistics.fmean(record.training.seconds for record in row.records) / 60  # type: ignore[union-attr]
     devices = sorted({f"{record.environment['device']}, {record.environment['backend']}" for record in row.records})
     return [
-        *head,
         Cell(str(len(row.records)), len(row.records)),
         Cell(str(count := len({record.seed for record in row.records})), count),
         number(minutes),
-        *tail,
+        *how,
         words("; ".join(devices)),
     ]
 
@@ -166,11 +170,12 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
         lines.append(
             "intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images"
         )
-    mean_of = first.identity.get("protocol", {}).get("mean_of")
-    if mean_of:
+    protocol = first.identity.get("protocol", {})
+    if tested_on := protocol.get("tested_on"):
+        lines.append(f"tested on {tested_on}")
+    if mean_of := protocol.get("mean_of"):
         lines.append(f"MAE and RMSE are means over the {mean_of}s of the test set, as in the papers")
-    if finished:
-        lines += _data(finished)
+    lines += data_lines(finished)
     sources = sorted({f"{v.paper}, {v.table}" for v in values if v.dataset == key.dataset and _shown(comparison, v)})
     if sources:
         lines.append(f"published numbers (their own training and budget): {'; '.join(sources)}")
@@ -187,8 +192,18 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
                 f"**{row.title} is far better than its paper.** In this field that has meant a checkpoint chosen on the test "
                 f"set, a scaling bug or a leak: check before believing it"
             )
+    return lines + left_out_lines(comparison)
+
+
+def left_out_lines(comparison: Comparison) -> list[str]:
+    """What is not among the rows, in words: superseded versions, and runs that failed."""
+    lines = []
     if comparison.hidden:
-        lines.append(_superseded(comparison.hidden))
+        runs = Counter((name_of(record), record.plugin.version) for record in comparison.hidden)
+        what = ", ".join(
+            f"{name} {version} ({n} run{'s' if n > 1 else ''})" for (name, version), n in sorted(runs.items())
+        )
+        lines.append(f"left out, of superseded versions: {what}; `harness report --all-versions` shows them")
     for record in comparison.records:
         if record.status != "ok":
             message = " ⏎ ".join(line.strip().replace("|", "¦") for line in record.message.splitlines())
@@ -196,13 +211,10 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
     return lines
 
 
-def _superseded(hidden: Iterable[Record]) -> str:
-    runs = Counter((name_of(record), record.plugin.version) for record in hidden)
-    what = ", ".join(f"{name} {version} ({n} run{'s' if n > 1 else ''})" for (name, version), n in sorted(runs.items()))
-    return f"left out, of superseded versions: {what}; `harness report --all-versions` shows them"
-
-
-def _data(finished: list[Record]) -> list[str]:
+def data_lines(finished: list[Record]) -> list[str]:
+    """The files that were measured on, in words; nothing where no run has finished."""
+    if not finished:
+        return []
     data = finished[0].data
     assert data is not None
     lines = [f"data fingerprint {data.fingerprint}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.host.plugins import Host
-from harness.reporting import published
+from harness.reporting import proofs, published
 from harness.reporting.ablation import ablation_tables
 from harness.reporting.comparison import COMPACT, HEADERS, comparison_table, published_table
 from harness.reporting.groups import group_tables
@@ -36,17 +36,25 @@ def all_tables(
         records: those of which the times of training are shown.
     """
     values = published.gather(host)
-    tables = overall_tables(found)
+    measured = [comparison for comparison in found if not comparison.proves_only]
+    tables = overall_tables(measured)
     shown = set()
     for comparison in found:
-        tables.append(comparison_table(comparison, values, host.metrics, host.methods))
-        tables += group_tables(comparison, values)
-        tables += filter(None, [localisation_table(comparison)])
+        tables.append(_table_of(comparison, values, host))
+        if not comparison.proves_only:
+            tables += group_tables(comparison, values)
+            tables += filter(None, [localisation_table(comparison)])
         shown.add((comparison.key.dataset, comparison.records[0].dataset_title))
-    tables += ablation_tables(found, values, host.methods)
+    tables += ablation_tables(measured, values, host.methods)
     tables += runtime_tables(runtimes, records)
     tables += [table for dataset, title in sorted(shown) if (table := published_table(dataset, title, values))]
     return tables
+
+
+def _table_of(comparison: Comparison, values: list[published.PublishedValue], host: Host) -> Table:
+    if comparison.proves_only:
+        return proofs.proof_table(comparison, host.metrics)
+    return comparison_table(comparison, values, host.metrics, host.methods)
 
 
 def leaderboard(tables: Sequence[Table], unreadable: Sequence[Unreadable]) -> str:
@@ -67,7 +75,7 @@ def comparison(records: Iterable[Record], host: Host, level: int = 2, compact: b
     values = published.gather(host)
     parts = []
     for found in comparisons(records):
-        table = comparison_table(found, values, host.metrics, host.methods)
-        left_out = set(HEADERS) - set(COMPACT) if compact else set()
+        table = _table_of(found, values, host)
+        left_out = {*HEADERS, *proofs.HEADERS} - set(COMPACT) if compact else set()
         parts.append(table.markdown(level, [header for header in table.headers if header not in left_out]))
     return "\n\n".join(parts)

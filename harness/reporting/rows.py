@@ -15,6 +15,9 @@ from harness.reporting.tables import Score
 from harness.reporting.versions import Line, line_of, superseded, told_apart
 from harness.runs.records import Record
 
+PROOF = (
+    "smoke"  # the built-in budget; one of one's own that is made from it has another label, and its errors are shown
+)
 DIFFERENCE = metrics.ImageMean(lambda first, second: second - first)
 
 
@@ -71,6 +74,11 @@ class Comparison:
     rows: tuple[Row, ...]
     floor: tuple[Score, Score] | None
     hidden: tuple[Record, ...] = ()
+
+    @property
+    def proves_only(self) -> bool:
+        """Whether it shows that everything runs, and no more: errors after so little training say nothing of a method."""
+        return self.key.budget == PROOF
 
 
 def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[Comparison]:

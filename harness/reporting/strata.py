@@ -49,7 +49,7 @@ class Stratum:
 
 
 def strata(records: Sequence[Record]) -> tuple[Stratum, ...]:
-    """The strata of a row's finished `records`, ordered by fold and member; images as the first run of a fold lists them.
+    """The strata of a row's finished `records`, ordered by fold and member; images by name, whatever the order in records.
 
     Raises:
         ValueError: runs of one fold were tested on different images. Nothing could be averaged over them.
@@ -60,10 +60,10 @@ def strata(records: Sequence[Record]) -> tuple[Stratum, ...]:
     found = []
     for fold in sorted(by_fold):
         runs = by_fold[fold]
-        images = _tested_on(runs[0])
+        images = sorted(_tested_on(runs[0]))
         both = np.array([_counts(run, images) for run in runs])
         means = np.array([[run.data.train_mean] for run in runs])  # type: ignore[union-attr]
-        members = _members(runs[0])
+        members = _members(runs[0], images)
         for member in sorted(set(members)):
             here = np.flatnonzero(np.array(members) == member)
             names = tuple(images[place] for place in here)
@@ -78,17 +78,16 @@ def _tested_on(record: Record) -> list[str]:
 def _counts(record: Record, images: list[str]) -> list[tuple[float, float]]:
     """(true, predicted) of each of `images`."""
     assert record.results is not None
-    if _tested_on(record) == images:
-        return [(image.true, image.predicted) for image in record.results.per_image]
     own = {image.image: (image.true, image.predicted) for image in record.results.per_image}
     if own.keys() != set(images):
         raise ValueError(f"{record.name} was tested on other images than the runs beside it")
     return [own[name] for name in images]
 
 
-def _members(record: Record) -> list[str]:
+def _members(record: Record, images: list[str]) -> list[str]:
     group = record.identity.get("protocol", {}).get("mean_of")
-    return [image.groups.get(group, "") if group else "" for image in record.results.per_image]  # type: ignore[union-attr]
+    own = {image.image: image.groups.get(group, "") if group else "" for image in record.results.per_image}  # type: ignore[union-attr]
+    return [own[name] for name in images]
 
 
 def by_test_images(records: Sequence[Record]) -> list[list[Record]]:

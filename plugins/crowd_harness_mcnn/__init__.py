@@ -57,6 +57,11 @@ def harness_methods() -> list[Method]:
 
 
 @hookimpl
+def harness_published() -> list[Path]:
+    return [Path(__file__).with_name("published.yaml")]
+
+
+@hookimpl
 def harness_read_weights(method: str, path: Path) -> Any:
     if method != METHOD.name:
         return None

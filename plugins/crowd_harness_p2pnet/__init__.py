@@ -31,7 +31,9 @@ def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     match = losses.matched(places, logits, heads, shares)
     terms = {"classes": losses.classification(logits, match, shares)}
     if options.variant.get("regression", True):
-        terms["points"] = options.variant.get("points_weight", losses.POINTS_WEIGHT) * losses.distance(places, match, heads)
+        terms["points"] = options.variant.get("points_weight", losses.POINTS_WEIGHT) * losses.distance(
+            places, match, heads
+        )
     return terms
 
 
@@ -49,9 +51,15 @@ PAPER = Recipe(
 )
 
 VARIANTS = {
-    "k1": Variant({"rows": 1, "columns": 1}, "one reference point a cell, in its centre (--row 1 --line 1 of the code)"),
-    "k8": Variant({"rows": 4, "columns": 2}, "eight reference points a cell (--row 4 --line 2 of the code), for UCF-QNRF"),
-    "released": Variant({"points_weight": 0.0}, "the code as it runs: the places of candidates are left as they were drawn"),
+    "k1": Variant(
+        {"rows": 1, "columns": 1}, "one reference point a cell, in its centre (--row 1 --line 1 of the code)"
+    ),
+    "k8": Variant(
+        {"rows": 4, "columns": 2}, "eight reference points a cell (--row 4 --line 2 of the code), for UCF-QNRF"
+    ),
+    "released": Variant(
+        {"points_weight": 0.0}, "the code as it runs: the places of candidates are left as they were drawn"
+    ),
     "no_regression": Variant({"regression": False}, "candidates stay where their reference points are"),
 }
 

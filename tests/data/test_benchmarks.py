@@ -50,12 +50,18 @@ def test_what_is_written_is_read_back(name: str, tmp_path: Path) -> None:
             key = [3 + number, 0]
             if number % 3 == 2:
                 height, width = 1200, 2000
+        if name == "nwpu_crowd":
+            key = [3 + number, 0]
+            if number % 10 == 9:
+                height, width = 525, 2100
         image, points = draw_scene(np.random.default_rng(key), height, width)
         if name == "ucf_qnrf" and number % 3 == 2:
             points = points * 0.96  # 2000 pixels to 1920
+        if name == "nwpu_crowd" and number % 10 == 9:
+            points = points * 2048 / 2100
         if name == "trancos":
             points = np.floor(points) + 0.5
-        if name.startswith("jhu") and (number + 1) % 5 == 0:
+        if name.startswith(("jhu", "nwpu")) and (number + 1) % 5 == 0:
             points = points[:0]
         drawn.append((image, points))
     left = list(range(len(drawn)))
@@ -95,6 +101,9 @@ def test_splits_are_disjoint_and_complete(name: str, tmp_path: Path) -> None:
     assert all(names) and sorted(itertools.chain(*names)) == sorted(sample.name for sample in samples)
     if name.startswith("jhu"):
         assert {sample.split for sample in parts.val} == {"val"}
+    if name == "nwpu_crowd":  # the authors' validation set is the test, and a part of their training set validates
+        assert {sample.name.partition("/")[0] for sample in parts.test} == {"val"}
+        assert {sample.name.partition("/")[0] for sample in (*parts.train, *parts.val)} == {"train"}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -104,7 +113,10 @@ def test_the_check_reads_every_file(name: str, tmp_path: Path) -> None:
     assert not found.wrong
     rows = {what: (value, published) for what, value, published in found.rows}
     where = " in the region" if benchmark.statistics.in_region else ""
-    assert rows["images"][1] is not None and rows[f"annotations{where}"][1] is not None
+    assert rows["images"][1] is not None
+    assert (rows[f"annotations{where}"][1] is None) == (
+        name == "nwpu_crowd"
+    )  # its heads are printed with the test set's alone
     assert rows["points outside the frame"][0] == 0
     assert not any("resized" in line for line in found.differs)  # 480 × 640 is a camera's size
     if benchmark.read_roi is not None:
@@ -137,7 +149,9 @@ def test_damaged_annotations_are_named(name: str, tmp_path: Path) -> None:
             benchmark.read_points(sample)
 
 
-@pytest.mark.parametrize(("name", "listing"), [("jhu_crowd", "image_labels.txt"), ("trancos", "training.txt")])
+@pytest.mark.parametrize(
+    ("name", "listing"), [("jhu_crowd", "image_labels.txt"), ("nwpu_crowd", "val.txt"), ("trancos", "training.txt")]
+)
 def test_lists_in_another_encoding_are_named(name: str, listing: str, tmp_path: Path) -> None:
     benchmark, folder = written(name, tmp_path)
     path = next(folder.rglob(listing))
@@ -189,6 +203,90 @@ def test_jhus_groups(tmp_path: Path) -> None:
     labels.write_text(f"{names[0]},50,street,0,0\n{names[1]};3")
     with pytest.raises(DataError, match=r"image_labels\.txt: line 2 is .*expected name, count, scene"):
         benchmark.index(folder)
+
+
+def test_nwpu_is_x_then_y_as_annotated_in_mat_and_json_alike(tmp_path: Path) -> None:
+    benchmark, folder = written("nwpu_crowd", tmp_path)
+    sample = benchmark.index(folder)[0]
+    assert sample.annotation == folder / "mats" / "0001.mat"
+    savemat(sample.annotation, {"annPoints": np.array([[80.5, 3.0], [7.0, 70.0]]), "annBoxes": np.zeros((2, 4))})
+    assert benchmark.read_points(sample).tolist() == [[80.5, 3], [7, 70]]
+    savemat(sample.annotation, {"annPoints": np.zeros((0, 0)), "annBoxes": np.zeros((0, 0))})
+    assert benchmark.read_points(sample).shape == (0, 2)
+    sample.annotation.unlink()
+    sample = benchmark.index(folder)[0]
+    assert sample.annotation == folder / "jsons" / "0001.json"
+    content = {"img_id": "0001.jpg", "human_num": 1, "points": [[80.5, 3]], "boxes": [[70, 0, 90, 9]]}
+    for points in ([[80.5, 3]], []):
+        sample.annotation.write_text(json.dumps({**content, "points": points}))
+        assert benchmark.read_points(sample).tolist() == points
+    sample.annotation.unlink()
+    with pytest.raises(DataError, match=r"0001\.mat: no such file, nor .*0001\.json; train\.txt lists 0001"):
+        benchmark.index(folder)
+
+
+def test_nwpu_is_found_by_its_lists(tmp_path: Path) -> None:
+    """In one folder of images too; what no list names is left alone, and 3098 may be of the validation set."""
+    folder = tmp_path / "NWPU-Crowd"
+    for place in ("images", "mats"):
+        (folder / place).mkdir(parents=True)
+        for key in ("0001", "3098", "3109", "3110", "3610"):
+            (folder / place / f"{key}.{'jpg' if place == 'images' else 'mat'}").touch()
+    (folder / "train.txt").write_text("0001 3 0\n3109 0 4\n")
+    (folder / "val.txt").write_text("3110 1 2\r\n3098  2 1 \r\n\n")
+    (folder / "test.txt").write_text("3610\n")
+    benchmark = BENCHMARKS["nwpu_crowd"]
+    assert [(sample.name, sample.split, sample.groups) for sample in benchmark.index(folder)] == [
+        ("train/0001", "train", {"luminance": "L3", "level": "S0"}),
+        ("train/3109", "train", {"luminance": "L0", "level": "S4"}),
+        ("val/3110", "test", {"luminance": "L1", "level": "S2"}),
+        ("val/3098", "test", {"luminance": "L2", "level": "S1"}),
+    ]
+    for line, complaint in (
+        ("3110 1", "is '3110 1'; expected number, luminance"),
+        ("3110 4 0", "is '3110 4 0'; expected number, luminance"),
+        ("../3 1 0", r"is '\.\./3 1 0'; expected number, luminance"),
+        ("3098 1 0", "is '3098 1 0'; lists that image again"),
+    ):
+        (folder / "val.txt").write_text(f"3098 2 1\n{line}\n")
+        with pytest.raises(DataError, match=rf"val\.txt: line 2 {complaint}"):
+            benchmark.index(folder)
+    (folder / "val.txt").write_text("3111 1 1\n")
+    with pytest.raises(DataError, match=r"val\.txt: lists 3111, but there is no 3111\.jpg in .*images"):
+        benchmark.index(folder)
+    (folder / "images").rename(folder / "pictures")
+    with pytest.raises(DataError, match=r"images: no such folder, nor images_part1"):
+        benchmark.index(folder)
+
+
+def test_nwpu_is_reduced_to_2048_and_never_enlarged(tmp_path: Path) -> None:
+    benchmark, folder = written("nwpu_crowd", tmp_path)
+    samples = benchmark.index(folder)
+    assert samples[0].image is not None and samples[0].annotation is not None
+    write_jpeg(samples[0].image, np.zeros((3000, 4096, 3), np.uint8))
+    savemat(samples[0].annotation, {"annPoints": np.array([[4096.0, 1500.0]])})
+    assert benchmark.read_image(samples[0], 3).shape == (1500, 2048, 3)
+    assert benchmark.read_points(samples[0]).tolist() == [[2048.0, 750.0]]
+    assert benchmark.read_image(samples[1], 3).shape == (390, 510, 3)
+    assert benchmark.protocol["longest_side"] == 2048
+
+
+def test_nwpus_validation_set_is_held_against_the_authors_evaluation() -> None:
+    from harness.benchmark import Sample
+
+    tell = BENCHMARKS["nwpu_crowd"].departures
+    assert tell is not None
+    samples = (Sample("train/0001", "train"), *(Sample(f"val/{number}", "test") for number in range(3110, 3610)))
+    points = {sample.name: np.zeros((392, 2)) for sample in samples}
+    points["val/3110"] = np.zeros((196_238 - 499 * 392, 2))
+    assert tell(samples, points) == ()
+    points["val/3110"] = points["val/3110"][1:]
+    assert tell(samples, points) == ("heads of the validation set: 196,237; in the authors' evaluation file 196,238",)
+    assert tell((Sample("train/3110", "train"), *samples[1:]), points | {"train/3110": np.zeros((1, 2))}) == (
+        "train.txt and val.txt both list 3110",
+        "heads of the validation set: 196,237; in the authors' evaluation file 196,238",
+    )
+    assert tell(samples[:400], points) == ()
 
 
 def test_worldexpo_counts_from_one(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from test_benchmarks import BENCHMARKS, written
 
 from harness.benchmark import Benchmark, Sample
+from harness.data.datasets import drawing
 from harness.data.datasets.scaling import at_most
 from harness.data.image_store import ImageStore
 from harness.data.regions import seen_inside
@@ -36,6 +39,33 @@ def test_jhus_boxes_are_width_and_height(tmp_path: Path) -> None:
         sample.annotation.write_text(damaged)
         with pytest.raises(DataError, match="expected x y w h occlusion blur"):
             boxes_of(benchmark, sample)
+
+
+@pytest.mark.parametrize("kind", ["mat", "json"])
+def test_nwpus_boxes_are_corners_and_are_reduced_with_the_picture(tmp_path: Path, kind: str) -> None:
+    """Image 10 is 2100 pixels wide and seen 2048 wide."""
+    benchmark, folder = written("nwpu_crowd", tmp_path)
+    if kind == "json":
+        shutil.rmtree(folder / "mats")
+    samples = {sample.name.partition("/")[2]: sample for sample in benchmark.index(folder)}
+    for key, scale in (("0001", 1.0), ("0010", 2048 / 2100)):
+        path, heads = folder / f"{kind}s" / f"{key}.{kind}", [[100, 200], [300, 250.5]]
+        save_boxes(path, heads, [[90, 180, 120.5, 220], [296, 240, 303, 248]])
+        np.testing.assert_allclose(boxes_of(benchmark, samples[key]), scale * np.array([[30.5, 40], [7, 8]]), rtol=1e-3)
+        np.testing.assert_allclose(benchmark.read_points(samples[key]), scale * np.array(heads), rtol=1e-3)
+    nobody = next(sample for sample in samples.values() if not len(benchmark.read_points(sample)))
+    assert boxes_of(benchmark, nobody).shape == (0, 2)
+    for damaged in ([[90, 180, 120.5, 220]], [[90, 180, 120.5], [1, 2, 3]], [[1, 2, 3, float("nan")]] * 2):
+        save_boxes(path, heads, damaged)
+        with pytest.raises(DataError, match="expected left, top, right, bottom of each head"):
+            boxes_of(benchmark, samples["0010"])
+
+
+def save_boxes(path: Path, heads: list, boxes: list) -> None:
+    if path.suffix == ".mat":
+        drawing.save_mat(path, annPoints=np.array(heads), annBoxes=np.array(boxes))
+    else:
+        path.write_text(json.dumps({"points": heads, "boxes": boxes}))
 
 
 def test_boxes_of_heads_outside_the_region_are_gone_too(tmp_path: Path) -> None:

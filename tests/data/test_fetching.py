@@ -115,7 +115,7 @@ def test_a_file_that_changed_since_the_first_download_is_noticed(server: Server,
         downloaded(download, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["worldexpo10", "jhu_crowd", "shtech_a", "ucf_cc_50"])
+@pytest.mark.parametrize("name", ["worldexpo10", "jhu_crowd", "nwpu_crowd", "shtech_a", "ucf_cc_50"])
 def test_what_must_be_asked_for_says_how(name: str, tmp_path: Path) -> None:
     benchmark = load_host().benchmark(name)
     with pytest.raises(HarnessError) as error:

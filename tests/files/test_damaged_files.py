@@ -27,7 +27,7 @@ from scipy.io import savemat
 
 from harness.benchmark import Benchmark, Sample
 from harness.data.check import check
-from harness.data.datasets import drawing, folder, jhu_crowd, mall, shanghaitech, trancos, ucsd, worldexpo10
+from harness.data.datasets import drawing, folder, jhu_crowd, mall, nwpu_crowd, shanghaitech, trancos, ucsd, worldexpo10
 from harness.data.datasets.frames import locations
 from harness.data.datasets.scaling import image_size
 from harness.errors import HarnessError
@@ -194,6 +194,7 @@ def texts(place: Path) -> Iterator[Subject]:
     catalogue.write_text(json.dumps({"images": images, "annotations": heads}), encoding="utf-8")
     yield Subject(catalogue, lambda: [folder.read_points(sample) for sample in folder.index(own)])
     yield from listed(place, "jhu", jhu_crowd.JHU_CROWD, ("image_labels.txt", "gt/*.txt"))
+    yield from listed(place, "nwpu", nwpu_crowd.NWPU_CROWD, ("train.txt", "mats/*.mat"))
     yield from listed(place, "trancos", trancos.TRANCOS, ("training.txt", "image-*[0-9].txt", "*mask.mat"))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from crowd_harness_at_cnn import METHOD_CFCN, METHOD_CSRNET, UNIT
+from stages_on_trial import paper_epochs
 
 from harness.method import Method, ModelOptions, inference_network
 from harness.nn.batch import Batch
@@ -239,53 +240,12 @@ def test_two_steps_of_the_recipe_are_pytorchs_sgd() -> None:
 
 def test_the_three_stages(tmp_path: Path) -> None:
     """Run for real: the first stage leaves the auxiliary decoders alone, the second everything else, the third nothing."""
-    from harness.budgets import Budget, capped
-    from harness.data.datasets.synth import SYNTH
-    from harness.data.run_data import run_data
-    from harness.data.splits import Split
-    from harness.host.plugins import load_host
-    from harness.run import Request
-    from harness.runs.resolve import resolve
-    from harness.training import fit as training
-
-    run = resolve(load_host(), Request("at_cfcn", "synth", budget="smoke", recipe="paper"), "test")
-    budget = Budget("three", epochs=6, steps=6, crop=32, crops_per_step=1, validations=1, validation_images=1)
-    run = replace(run, recipe=capped(METHOD_CFCN.recipe, budget), budget=budget)
-    samples = SYNTH.index(Path())
-    seen: list[dict[str, np.ndarray]] = []
-    stages: list[str] = []
-    trainers: list[Any] = []
-
-    def look() -> None:
-        seen.append({weight.path: np.array(to_numpy(weight)) for weight in trainers[0].network.weights})
-
-    def report(kind: str, **what: Any) -> None:
-        if kind == "epoch":
-            look()
-            stages.append(what["stage"])
-
-    class Nothing:
-        def __getattr__(self, name: str) -> Any:
-            return lambda *_: None
-
-    def listen(trainer: Any) -> Any:
-        trainers.append(trainer)
-        look()
-        return Nothing()
-
-    data = run_data(run, samples, 1 << 30)
-    crops = replace(data.crops, samples=samples[:1])
-    data = replace(data, split=Split(samples[:1], samples[1:2], ()), crops=crops, chooses=samples[1:2])
-    training.train(training.Job(run, data, tmp_path, report, listen))
-    assert stages == ["base", "base", "auxiliary", "joint", "joint", "joint"]
-    moved = [
-        {path.split("/")[0] for path in after if not np.array_equal(before[path], after[path])}
-        for before, after in itertools.pairwise(seen)
-    ]
-    auxiliary = {
-        name for name in {path.split("/")[0] for path in seen[0]} if name.startswith(("segment", "depth", "count"))
-    }
-    base = {path.split("/")[0] for path in seen[0]} - auxiliary
+    start, *epochs = paper_epochs("at_cfcn", tmp_path, epochs=6)
+    moved = [after.moved(before) for before, after in itertools.pairwise([start, *epochs])]
+    assert [epoch.stage for epoch in epochs] == ["base", "base", "auxiliary", "joint", "joint", "joint"]
+    layers = {path.split("/")[0] for path in start.weights}
+    auxiliary = {name for name in layers if name.startswith(("segment", "depth", "count"))}
+    base = layers - auxiliary
     assert auxiliary and base
     assert moved[2] <= auxiliary and {"segment_output", "depth_output", "count_output"} <= moved[2]
     assert moved[0] | moved[1] == base

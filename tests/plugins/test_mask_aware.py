@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from crowd_harness_mask_aware import METHOD, METHOD_CSR, VARIANTS
+from stages_on_trial import paper_epochs
 
 from harness.method import Method, ModelOptions, inference_network
 from harness.nn.batch import Batch
@@ -238,6 +241,22 @@ def test_the_paper_switches_from_adam_to_sgd_before_epoch_11() -> None:
     assert ends == [10, 20, 40, 60]
     assert [stage.optimizer for stage in METHOD.recipe.stages] == ["adam", "sgd", "sgd", "sgd"]
     assert [stage.learning_rate for stage in METHOD.recipe.stages] == [1e-5, 1e-5, 1e-6, 1e-7]
+
+
+def test_the_four_stages(tmp_path: Path) -> None:
+    """Run for real: every stage has an optimiser of its own, starts where the last ended, and trains the whole network."""
+    start, *epochs = paper_epochs("mask_aware", tmp_path, epochs=6)
+    assert [epoch.stage for epoch in epochs] == ["adam", "sgd", *["sgd, rate × 0.1"] * 2, *["sgd, rate × 0.01"] * 2]
+    assert [epoch.optimizer for epoch in epochs] == ["Adam", "SGD", "SGD", "SGD", "SGD", "SGD"]
+    assert all(math.isfinite(epoch.loss) for epoch in epochs)
+    steps = [  # how far the output layer went
+        max(np.abs(after.weights[path] - before.weights[path]).max() for path in start.weights if "regressor" in path)
+        for before, after in itertools.pairwise([start, *epochs])
+    ]
+    assert steps[0] == pytest.approx(1e-5, rel=0.01)  # Adam's first step is its rate
+    assert all(0 < step < 1e-3 for step in steps)  # no jump where the optimiser changes
+    layers = {path.split("/")[0] for path in start.weights}
+    assert epochs[0].moved(start) == epochs[1].moved(epochs[0]) == layers
 
 
 def test_sixty_epochs_of_the_papers_crops() -> None:

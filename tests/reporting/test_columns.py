@@ -76,4 +76,4 @@ def test_titles_of_metrics_come_from_the_plugin_that_is_loaded(tmp_path: Path, h
         assert f" {heading} |" in (reports / "LEADERBOARD.md").read_text()
         assert f"<button>{heading}</button>" in (reports / "report.html").read_text()
         assert json.loads((reports / "tables.json").read_text())[0]["rows"][0][heading] == 1.25
-        assert f",{heading}," in (reports / "tables" / "synth-common-smoke.csv").read_text()
+        assert f",{heading}," in (reports / "tables" / "synth-common-quick.csv").read_text()

@@ -102,7 +102,7 @@ def browser() -> str:
 PROBE = """<script>
 const errors = []; window.addEventListener("error", event => errors.push(event.message));
 window.addEventListener("load", () => {
-  const table = document.querySelector("#synth-common-smoke ~ .wide table");
+  const table = document.querySelector("#synth-common-quick ~ .wide table");
   const names = () => [...table.tBodies[0].rows].map(row => row.cells[0].textContent.slice(0, 4)).join(",");
   const said = [names()];
   const head = [...table.querySelectorAll("th button")].find(button => button.textContent === "MAE");
@@ -127,7 +127,7 @@ def test_in_a_browser(runs: Path, tmp_path: Path, width: int) -> None:
 
 CHOOSER = """<script>
 window.addEventListener("load", () => {
-  const box = document.querySelector("#shtech_a-common-smoke ~ .wide"), table = box.querySelector("table");
+  const box = document.querySelector("#shtech_a-common-quick ~ .wide"), table = box.querySelector("table");
   const said = [], heads = () => [...table.tHead.rows[0].cells].filter(head => head.offsetWidth).map(head => head.textContent);
   const say = () => said.push(heads().join(",") + (box.scrollWidth <= box.clientWidth ? "" : ",too wide"));
   say();

@@ -51,9 +51,9 @@ def test_contents_are_never_mixed_whatever_they_are_called() -> None:
         "mine (common+epochs=7)",
         "common+epochs=7",
     }
-    assert {one.key.budget for one in found} == {"smoke", "mine (steps=9)", "mine (steps=10)"}
+    assert {one.key.budget for one in found} == {"quick", "mine (steps=9)", "mine (steps=10)"}
     names = [table.name for table in all_tables(found, records, [], load_host())]
-    assert len(names) == len(set(names)) and "synth-mine-common+epochs=100-smoke" in names
+    assert len(names) == len(set(names)) and "synth-mine-common+epochs=100-quick" in names
     assert not any(set(" ()/") & set(name) for name in names), "names of files, and of blocks in a README"
 
 
@@ -80,7 +80,7 @@ def test_leaderboards_across_benchmarks_keep_them_apart_too() -> None:
     records = [owned(("mine", asked), dataset=name) for asked in (LONG, SHORT) for name in datasets]
     tables = overall_tables(comparisons([*records, *(make_record(dataset=name) for name in datasets)]))
     assert [table.name for table in tables] == [
-        "all-common-smoke",
-        "all-mine-common+epochs=100-smoke",
-        "all-mine-common+epochs=7-smoke",
+        "all-common-quick",
+        "all-mine-common+epochs=100-quick",
+        "all-mine-common+epochs=7-quick",
     ]

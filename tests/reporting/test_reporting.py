@@ -96,6 +96,18 @@ def test_worldexpo_by_scene_with_the_papers_rows() -> None:
     assert [cell.value for cell in printed[1:]] == [1.9, 9.8, 8.4, 10.0, 2.4, 6.5]  # SSR-HEF, Table III
 
 
+def test_a_test_set_that_is_not_the_authors_is_said() -> None:
+    protocol = HOST.benchmark("nwpu_crowd").protocol
+    record = make_record(dataset="nwpu_crowd")
+    other = with_groups(record, [{}] * 3, tested_on=protocol["tested_on"])
+    said = "tested on the authors' validation set, for their test set has no public labels"
+    table = comparison_table(comparisons([other])[0], published.gather(HOST))
+    assert said in table.notes
+    assert not any("tested on" in note for note in comparison_table(comparisons([record])[0], []).notes)
+    printed = dict(zip(table.headers, table.rows[0], strict=True))["published MAE"]
+    assert printed.value == 218.53  # of the validation set; 232.5 is of the test set
+
+
 def test_jhu_by_category_in_the_papers_layout() -> None:
     groups = [
         {"level": "Low", "weather": "none", "distractor": "none"},
@@ -159,7 +171,7 @@ def test_variants_are_set_beside_the_whole_method() -> None:
     content["variant"] = content["identity"]["variant"] = "baseline"
     content["id"] = identity_hash(content["identity"])
     tables = ablation_tables(comparisons([whole, Record.model_validate(content)]), published.gather(HOST))
-    assert [table.title for table in tables] == ["shtech_a: budget smoke, recipe common: variants of HSRNET"]
+    assert [table.title for table in tables] == ["shtech_a: budget quick, recipe common: variants of HSRNET"]
     change = column(tables[0], "against the whole method")
     assert change["HSRNET [baseline]"].text == "+5.0 [+5.0, +5.0]" and change["HSRNET"].value is None
     printed = {
@@ -171,12 +183,14 @@ def test_variants_are_set_beside_the_whole_method() -> None:
     assert ablation_tables(comparisons([whole]), []) == []
 
 
-def test_smoke_never_mixes_with_longer_budgets() -> None:
+def test_budgets_are_never_mixed() -> None:
     found = [
-        make_record(dataset=name, budget=budget) for name in ("shtech_a", "shtech_b") for budget in ("smoke", "quick")
+        make_record(dataset=name, budget=budget)
+        for name in ("shtech_a", "shtech_b")
+        for budget in ("standard", "quick")
     ]
     titles = [table.title for table in overall_tables(comparisons(found))]
-    assert titles == ["All benchmarks: budget quick, recipe common", "All benchmarks: budget smoke, recipe common"]
+    assert titles == ["All benchmarks: budget quick, recipe common", "All benchmarks: budget standard, recipe common"]
 
 
 def test_csv_and_json_hold_the_table() -> None:
@@ -244,11 +258,11 @@ def test_check_says_what_is_stale(runs: Path, harness: Any) -> None:
 
 def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> None:
     readme = runs.parent / "README.md"
-    before = "# Mine\n<!-- harness:synth-common-smoke -->\nold\n<!-- /harness -->\nmy words\n"
+    before = "# Mine\n<!-- harness:synth-common-quick -->\nold\n<!-- /harness -->\nmy words\n"
     readme.write_text(before)
     assert harness("report", "--into", "README.md").returncode == 0
     text = readme.read_text()
-    assert text.startswith("# Mine\n<!-- harness:synth-common-smoke -->\n") and text.endswith(
+    assert text.startswith("# Mine\n<!-- harness:synth-common-quick -->\n") and text.endswith(
         "<!-- /harness -->\nmy words\n"
     )
     assert "old" not in text and "**1.0 [" in text
@@ -257,9 +271,9 @@ def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> 
     readme.write_text("nothing")
     bad = harness("report", "--into", "README.md")
     assert bad.returncode == 2 and "no block to refresh" in bad.stderr
-    readme.write_text(before.replace("synth-common-smoke", "synth-comon-smoke"))
+    readme.write_text(before.replace("synth-common-quick", "synth-comon-quick"))
     bad = harness("report", "--into", "README.md")
-    assert bad.returncode == 2 and "Did you mean 'synth-common-smoke'" in bad.stderr
+    assert bad.returncode == 2 and "Did you mean 'synth-common-quick'" in bad.stderr
 
 
 def test_the_committed_reports_are_what_their_records_make() -> None:

@@ -91,7 +91,7 @@ def test_every_form_says_it(tmp_path: Path, harness: Any) -> None:
     assert harness("report").returncode == 0
     reports = tmp_path / "reports"
     assert f"| published − measured | {SHARE} |" in " ".join((reports / "LEADERBOARD.md").read_text().split())
-    (line, *_) = csv.DictReader((reports / "tables" / "shtech_a-common-smoke.csv").read_text().splitlines())
+    (line, *_) = csv.DictReader((reports / "tables" / "shtech_a-common-quick.csv").read_text().splitlines())
     (row, *_) = json.loads((reports / "tables.json").read_text())[0]["rows"]
     for found in (line, row):
         assert float(found["published − measured"]) == pytest.approx(110.2 - 105) and 0 < float(found[SHARE]) < 1
