@@ -56,8 +56,8 @@ EFFORTS = {
     "bayesian": Effort(120, 2, 1e-4, COMMON.density_scale),
     "dm_count": Effort(120, 4, 1e-4, COMMON.density_scale),
     "zip": Effort(100, 8, 1e-3, 100.0),  # by batches too, and in a unit of its own
-    # By batches too. Its counts are whole numbers, and no recipe scales them. Places are a hundred times what their branch gives:
-    # at the others' rate they jump about, and heads change their candidates.
+    # By batches too, and no recipe scales its counts, which are whole numbers. Places are a hundred times what their branch
+    # gives: at the others' rate they jump about, and heads change their candidates.
     "p2pnet": Effort(60, 8, 5e-4, 100.0, rates={"regression*": 0.1}),
 }
 if keras.backend.backend() != "tensorflow":

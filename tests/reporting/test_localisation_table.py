@@ -34,7 +34,7 @@ def record(method: str = "mcnn", found: tuple[int, int, int] = (5, 5, 5), **chan
 
 def test_numbers_are_of_sums_over_images_and_means_over_runs() -> None:
     table = table_of(record(), record(seed=1, found=(10, 1, 1)), record("p2p", found=(5, 6, 7), own_points=True))
-    assert table is not None and table.name == "synth-common-smoke-localisation"
+    assert table is not None and table.name == "synth-common-quick-localisation"
     assert column(table, "F1 within 4 px")["MCNN"].value == pytest.approx((15 / 60 + 12 / 60) / 2)
     assert column(table, "recall within 8 px")["P2P"].value == pytest.approx(36 / 60)
     assert [column(table, "points")[name].value for name in ("MCNN", "P2P")] == ["peaks", "its own"]
@@ -66,7 +66,7 @@ def test_nothing_predicted_has_no_precision() -> None:
 def test_the_page_and_the_leaderboard_have_it() -> None:
     host, found = load_host(), comparisons([record()])
     tables = write.tables_of(found, list(found[0].records), [], host)
-    assert "synth-common-smoke-localisation" in [table.name for table in tables]
+    assert "synth-common-quick-localisation" in [table.name for table in tables]
     made = write.files(tables, found, found[0].records, [], host, [])
     assert "<button>F1 within 4 px</button>" in made["report.html"] == page(tables, found, 1, [], host, [])
-    assert "F1 within 4 px" in made["LEADERBOARD.md"] and "tables/synth-common-smoke-localisation.csv" in made
+    assert "F1 within 4 px" in made["LEADERBOARD.md"] and "tables/synth-common-quick-localisation.csv" in made
