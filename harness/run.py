@@ -21,6 +21,7 @@ class Request:
     """What the user asks of one cell: names and flags, nothing resolved. It travels to the cell's process as JSON.
 
     Attributes:
+        resident: whether training images are to lie on the device; it changes no result and is no part of the identity.
         own_recipe, own_budget: where `recipe` or `budget` is the name of one of the user's own, what is asked of it, as
             `harness.runs.own` describes; else empty.
     """
@@ -35,6 +36,7 @@ class Request:
     select: str = "validation"
     precision: str = "float32"
     pretrained: str = "default"
+    resident: bool = False
     own_recipe: Mapping[str, Any] = field(default_factory=dict)
     own_budget: Mapping[str, Any] = field(default_factory=dict)
 

@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `harness.training.backend.start`, where a test imports Keras first
 
 ROOT = Path(__file__).parents[1]
 ONE_THREAD = ("OMP_NUM", "OPENBLAS_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
+FAST_TO_COMPILE = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
 JAX_KEEPS_ALL = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 
 
@@ -42,9 +44,21 @@ def pytest_configure(config: pytest.Config) -> None:
         # What one worker compiled, another need not; and tests compile much more than they compute.
         folder = tempfile.mkdtemp(prefix="jax-compiled-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ.update(
-            JAX_COMPILATION_CACHE_DIR=folder, **JAX_KEEPS_ALL, XLA_FLAGS="--xla_backend_optimization_level=0"
-        )
+        os.environ.update(JAX_COMPILATION_CACHE_DIR=folder, **JAX_KEEPS_ALL, XLA_FLAGS=_that_compile_fast())
+
+
+def _that_compile_fast() -> str:
+    """The XLA flags of `FAST_TO_COMPILE` that the installed JAX knows: one that it does not know ends its process."""
+
+    def known(*flags: str) -> bool:
+        start = [sys.executable, "-c", "import jax; jax.devices()"]
+        return not subprocess.run(
+            start, env={**os.environ, "XLA_FLAGS": " ".join(flags)}, capture_output=True
+        ).returncode
+
+    if known(*FAST_TO_COMPILE):
+        return " ".join(FAST_TO_COMPILE)
+    return " ".join(flag for flag in FAST_TO_COMPILE if known(flag))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

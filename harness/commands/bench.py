@@ -38,6 +38,7 @@ from harness.commands.cli import data_root_option, plugin_option
 )
 @click.option("--retry", default="", help="Run failed cells again: oom,timeout,failed,diverged or all.")
 @click.option("--timeout", type=float, help="Minutes a cell may take.")
+@click.option("--resident/--no-resident", help="Keep the training images on the device, where they fit into --memory.")
 @click.option("--memory", type=float, default=2.0, show_default=True, help="GiB of decoded images held in memory.")
 @click.option(
     "--out",
@@ -183,12 +184,20 @@ def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
     memory, data_root = int(wanted.memory * (1 << 30)), Path(wanted.data_root) if wanted.data_root else None
     files = [Path(name) for name in wanted.plugins]
     jobs = [job_of(host, cell, data_root, files, memory, timeout) for cell in todo]
+    said: set[str] = set()
+
+    def warned(line: str) -> None:
+        if line not in said:  # each cell finds it anew
+            said.add(line)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     settings = Settings(
         jobs=wanted.jobs,
         address=wanted.address,
         slurm=dict(wanted.slurm),
         folder=Path(wanted.out),
         watch=lambda number, name: cell_display(name, f"[{number}/{len(jobs)}]", console),
+        warned=warned,
     )
     for number, (job, record) in enumerate(executor.run(jobs, settings), 1):
         if record.results and budget_label(record) == PROOF:
@@ -198,8 +207,9 @@ def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
         else:
             what = f"{record.status}: {record.message.splitlines()[0] if record.message else ''}"
         console.print(f"[{number}/{len(jobs)}] {job.name}  {what}", markup=False, highlight=False, soft_wrap=True)
-        if record.status == "ok" and record.message:
-            console.print(record.message, markup=False, highlight=False, soft_wrap=True)
+        left = [line for line in record.message.splitlines() if line not in said]
+        if record.status == "ok" and left:
+            console.print("\n".join(left), markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_precision(name: str) -> None:

@@ -93,9 +93,11 @@ def _devices() -> Finding:
         return Finding(
             "device",
             f"{cores} processor cores; {len(gpus())} GPUs that the backend does not see",
-            "this machine has a GPU that the backend does not see: install its CUDA build (pip install 'tensorflow[and-cuda]')",
+            "this machine has a GPU that the backend does not see: install its CUDA build (pip install "
+            "'crowd-harness[cuda]' for KERAS_BACKEND=jax, 'tensorflow[and-cuda]' for TensorFlow)",
         )
-    return Finding("device", f"CPU, {cores} cores: use --budget quick and --precision mixed_bfloat16")
+    faster = "" if backend.emulated("mixed_bfloat16") else " and --precision mixed_bfloat16"
+    return Finding("device", f"CPU, {cores} cores: use --budget quick{faster}")
 
 
 def _plugins(host: Host) -> Iterator[Finding]:

@@ -19,6 +19,30 @@ class CropSize:
 
 
 @dataclass(frozen=True)
+class Window:
+    """The part of an image that a crop is made of, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """What indexes them."""
+        return np.s_[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def holds(self, heads: np.ndarray) -> np.ndarray:
+        """bool [N]: which of the heads float32 [N, 3] (x, y, …; in its own frame) lie in it."""
+        x, y = heads[:, 0], heads[:, 1]
+        return (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
+
+    def seen_from(self, heads: np.ndarray) -> np.ndarray:
+        """Heads float32 [N, 3] of the image in its frame."""
+        return heads.astype(np.float32) - np.array([self.left, self.top, 0], np.float32)
+
+
+@dataclass(frozen=True)
 class Crop:
     """One training example: image uint8 [h, w, C], heads float32 [M, 3] (x, y, sigma), maps float32 [h, w] by name."""
 
@@ -38,8 +62,18 @@ def crop_size(recipe: Recipe, image_shape: tuple[int, ...], multiple: int, gener
     share = recipe.crop_share
     if isinstance(share, tuple):
         share = share[int(generator.integers(len(share)))]
+    return shared_size(share, image_shape, multiple)
+
+
+def shared_size(share: float, image_shape: tuple[int, ...], multiple: int) -> CropSize:
+    """The crop of this share of an image's sides."""
     height, width = (max(multiple, int(side * share) // multiple * multiple) for side in image_shape[:2])
     return CropSize(height, width)
+
+
+def shares(recipe: Recipe) -> tuple[float, ...]:
+    """Those that `recipe` draws from, as often as it has each."""
+    return recipe.crop_share if isinstance(recipe.crop_share, tuple) else (recipe.crop_share,)
 
 
 def make_crop(
@@ -62,28 +96,22 @@ def make_crop(
         its last column and row.
     """
     scale = float(generator.uniform(*recipe.scales)) if recipe.scales[0] != recipe.scales[1] else recipe.scales[0]
-    # The window is cut from the source first: only what is used is resized.
-    window_height = min(image.shape[0], max(1, round(size.height / scale)))
-    window_width = min(image.shape[1], max(1, round(size.width / scale)))
-    top = int(generator.integers(0, image.shape[0] - window_height + 1))
-    left = int(generator.integers(0, image.shape[1] - window_width + 1))
-    window = np.s_[top : top + window_height, left : left + window_width]
-    crop, labels = image[window], {name: raster[window] for name, raster in (maps or {}).items()}
-    moved = heads.astype(np.float32) - np.array([left, top, 0], np.float32)
-    inside = (moved[:, 0] >= 0) & (moved[:, 0] < window_width) & (moved[:, 1] >= 0) & (moved[:, 1] < window_height)
-    moved = moved[inside]
+    window = drawn_window(image.shape, size, scale, generator)
+    crop, labels = image[window.pixels], {name: raster[window.pixels] for name, raster in (maps or {}).items()}
+    moved = window.seen_from(heads)
+    moved = moved[window.holds(moved)]
     if scale != 1.0:
         height, width = (
-            min(size.height, round(window_height * scale)),
-            min(size.width, round(window_width * scale)),
+            min(size.height, round(window.height * scale)),
+            min(size.width, round(window.width * scale)),
         )
         crop = _resize(crop, max(1, height), max(1, width))
         labels = {name: _resize(raster[:, :, None], *crop.shape[:2])[:, :, 0] for name, raster in labels.items()}
-        factors = np.array([crop.shape[1] / window_width, crop.shape[0] / window_height, scale], np.float32)
+        factors = np.array([crop.shape[1] / window.width, crop.shape[0] / window.height, scale], np.float32)
         moved = moved * factors
     crop = pad_to(crop, size.height, size.width)
     labels = {name: pad_to(raster[:, :, None], size.height, size.width)[:, :, 0] for name, raster in labels.items()}
-    if generator.random() < recipe.flip:
+    if drawn_flip(recipe, generator):
         crop, moved = flip(crop, moved)
         labels = {name: raster[:, ::-1] for name, raster in labels.items()}
     if recipe.grey and crop.shape[2] == 3 and generator.random() < recipe.grey:
@@ -93,6 +121,18 @@ def make_crop(
         noisy = crop + generator.normal(0, recipe.noise, crop.shape).astype(np.float32)
         crop = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     return Crop(np.ascontiguousarray(crop), moved, labels)
+
+
+def drawn_window(shape: tuple[int, ...], size: CropSize, scale: float, generator: np.random.Generator) -> Window:
+    """Where in an image of `shape` the crop lies, before it is resized by `scale`: only what is used need be resized."""
+    height, width = min(shape[0], max(1, round(size.height / scale))), min(shape[1], max(1, round(size.width / scale)))
+    top = int(generator.integers(0, shape[0] - height + 1))
+    return Window(top, int(generator.integers(0, shape[1] - width + 1)), height, width)
+
+
+def drawn_flip(recipe: Recipe, generator: np.random.Generator) -> bool:
+    """Whether the crop is mirrored; drawn after its window."""
+    return generator.random() < recipe.flip
 
 
 def flip(crop: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

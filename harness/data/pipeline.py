@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harness.benchmark import Benchmark, Sample
-from harness.data.crops import crop_size, make_crop
+from harness.data.crops import CropSize, crop_size, make_crop, shared_size, shares
+from harness.data.few_sizes import few
 from harness.data.image_store import ImageStore
 from harness.label_map import LabelMap
 from harness.method import Recipe
@@ -55,21 +56,38 @@ class Pipeline:
     label_maps: Mapping[str, LabelMap] = field(default_factory=dict)
     _heads: dict[str, np.ndarray] = field(default_factory=dict)
     _regions: dict[str, tuple[tuple[int, ...], np.ndarray]] = field(default_factory=dict)
+    _few: dict[CropSize, CropSize] = field(default_factory=dict)
+    _rows: dict[CropSize, int] = field(default_factory=dict)
 
-    def epoch(self, number: int, steps: int, waiting: Waiting | None = None) -> Iterator[Crops]:
-        """`steps` batches."""
+    def epoch(
+        self,
+        number: int,
+        steps: int,
+        waiting: Waiting | None = None,
+        sent: Callable[[Any], Any] = lambda batch: batch,
+        made: Callable[[int, int, list[int]], Any] | None = None,
+    ) -> Iterator[Any]:
+        """`steps` batches.
+
+        Args:
+            sent: what a thread in the background does with each batch, such as to bring it to the device.
+            made: (epoch, step, rows of `samples`) → batch, for batches that are no `Crops`.
+        """
+        made = made or self._batch
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
         per_step = self.recipe.images_per_step
         waiting = waiting or Waiting()
         pending: deque = deque()
         submitted = 0
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="crops") as pool:
+            if self.recipe.crop is None and not self._few:
+                self._choose_sizes(self.shapes(pool))
             try:
                 for step in range(steps):
                     while submitted < min(steps, step + AHEAD):
                         first = submitted * per_step
                         rows = [int(order[place % len(order)]) for place in range(first, first + per_step)]
-                        pending.append(pool.submit(self._batch, number, submitted, rows))
+                        pending.append(pool.submit(lambda *which: sent(made(*which)), number, submitted, rows))
                         submitted += 1
                     started = time.perf_counter()
                     batch = pending.popleft().result()
@@ -79,6 +97,22 @@ class Pipeline:
                 for future in pending:
                     future.cancel()
 
+    def shapes(self, pool: ThreadPoolExecutor) -> list[tuple[int, ...]]:
+        """Height, width and channels of every image, which `pool` decodes."""
+        return list(pool.map(lambda sample: self.store.get(sample).shape, self.samples))
+
+    def draws(
+        self, epoch: int, step: int, rows: list[int], shape_of: Callable[[int], tuple[int, ...]]
+    ) -> Iterator[tuple[int, CropSize, np.random.Generator]]:
+        """For each crop of a step: the row of its image, its size, and the generator that draws the rest of it."""
+        for position, row in enumerate(rows):
+            size = crop_size(
+                self.recipe, shape_of(row), self.multiple, np.random.default_rng([self.seed, epoch, step, position])
+            )
+            for number in range(self.recipe.crops_per_image):
+                generator = np.random.default_rng([self.seed, epoch, step, position, number])
+                yield row, self._few.get(size, size), generator
+
     def heads(self, sample: Sample) -> np.ndarray:
         """float32 [N, 3]: x, y, sigma of every annotated head of `sample`."""
         if sample.name not in self._heads:
@@ -86,6 +120,14 @@ class Pipeline:
             sigma = self._sigma(sample, points)
             self._heads[sample.name] = np.column_stack([points, sigma]).astype(np.float32)
         return self._heads[sample.name]
+
+    def _choose_sizes(self, shapes: list[tuple[int, ...]]) -> None:
+        """The few sizes that crops by share have, and for each the rows of points that hold any of its crops."""
+        wanted = [[shared_size(share, shape, self.multiple) for share in shares(self.recipe)] for shape in shapes]
+        self._few = few(size for sizes in wanted for size in sizes)
+        for sample, sizes in zip(self.samples, wanted, strict=True):
+            for size in {self._few[size] for size in sizes}:
+                self._rows[size] = max(self._rows.get(size, 0), padded_length(len(self.heads(sample))))
 
     def _sigma(self, sample: Sample, points: np.ndarray) -> np.ndarray:
         """float32 [N] in pixels: the recipe's rule, or the benchmark's own in metres."""
@@ -98,27 +140,29 @@ class Pipeline:
         return (self.benchmark.sigma_metres * perspective[rows, columns]).astype(np.float32)
 
     def _batch(self, epoch: int, step: int, rows: list[int]) -> Crops:
+        parts = {row: self._parts(self.samples[row]) for row in rows}
         crops = []
-        for position, row in enumerate(rows):
-            sample = self.samples[row]
-            image = self.store.get(sample)
-            heads, shape = self.heads(sample), image.shape[:2]
-            maps = {
-                name: label.read(self.benchmark, sample, heads[:, :2], shape) for name, label in self.label_maps.items()
-            }
-            if self.benchmark.read_roi is not None:
-                maps[REGION] = self._region(sample, self.benchmark.read_roi)
-            size = crop_size(
-                self.recipe, shape, self.multiple, np.random.default_rng([self.seed, epoch, step, position])
-            )
-            for number in range(self.recipe.crops_per_image):
-                generator = np.random.default_rng([self.seed, epoch, step, position, number])
-                crops.append(make_crop(image, heads, size, self.recipe, generator, maps))
+        for row, size, generator in self.draws(epoch, step, rows, lambda row: parts[row][0].shape):
+            image, heads, maps = parts[row]
+            crops.append(make_crop(image, heads, size, self.recipe, generator, maps))
+        height, width = crops[0].image.shape[:2]
+        least = self._rows.get(CropSize(height, width), 0)
         return Crops(
             np.stack([crop.image for crop in crops]),
-            padded([crop.heads for crop in crops]),
+            padded([crop.heads for crop in crops], least),
             {name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in crops[0].maps},
         )
+
+    def _parts(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """The image of `sample`, its heads, and its label maps with the benchmark's region among them."""
+        image, heads = self.store.get(sample), self.heads(sample)
+        maps = {
+            name: label.read(self.benchmark, sample, heads[:, :2], image.shape[:2])
+            for name, label in self.label_maps.items()
+        }
+        if self.benchmark.read_roi is not None:
+            maps[REGION] = self._region(sample, self.benchmark.read_roi)
+        return image, heads, maps
 
     def _region(self, sample: Sample, read: Callable[[Sample], np.ndarray]) -> np.ndarray:
         """float32 [H, W]: 1 in the region of interest. Kept packed, for it is read again with every crop."""
@@ -129,10 +173,14 @@ class Pipeline:
         return np.unpackbits(bits, count=height * width).reshape(height, width).astype(np.float32)
 
 
-def padded(heads: list[np.ndarray]) -> np.ndarray:
-    """Heads [N_b, 3] of each crop → float32 [B, P, 4] with P a power of two; the last column is 1 where a row is a head."""
-    most = max(len(rows) for rows in heads)
-    length = max(SMALLEST_PADDING, 1 << max(0, most - 1).bit_length())
+def padded_length(heads: int) -> int:
+    """Rows for so many heads: a power of two."""
+    return max(SMALLEST_PADDING, 1 << max(0, heads - 1).bit_length())
+
+
+def padded(heads: list[np.ndarray], least: int = 0) -> np.ndarray:
+    """Heads [N_b, 3] of each crop → float32 [B, P, 4], P a power of two, at least `least`; the last column is 1 for a head."""
+    length = max(least, padded_length(max(len(rows) for rows in heads)))
     points = np.zeros((len(heads), length, 4), np.float32)
     points[:, :, 2] = 1.0  # a padding row is a valid Gaussian of weight 0
     for row, inside in enumerate(heads):

@@ -23,6 +23,7 @@ class RunData:
         split: its samples, as the benchmark splits them.
         points: float64 [N, 2] of every sample of the benchmark, by name.
         crops: the batches it trains on.
+        memory: bytes of decoded images that may be held.
         chooses, tests: the images that choose its checkpoint, and those it is tested on once.
     """
 
@@ -31,6 +32,7 @@ class RunData:
     points: Mapping[str, np.ndarray]
     store: ImageStore
     crops: Pipeline
+    memory: int
     chooses: tuple[Sample, ...]
     tests: tuple[Sample, ...]
 
@@ -64,6 +66,7 @@ def run_data(run: Run, samples: tuple[Sample, ...], memory: int) -> RunData:
         points=points,
         store=store,
         crops=crops,
+        memory=memory,
         chooses=parts.val[: budget.validation_images] if run.request.select == "validation" else tests,
         tests=tests,
     )

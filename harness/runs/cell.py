@@ -51,6 +51,8 @@ def main(path: str) -> int:
     _die_with_parent()
 
     def report(kind: str, **what: Any) -> None:
+        if kind == "warning":  # the log has it too: not every executor passes events on
+            print(what["said"], file=sys.stderr, flush=True)
         try:
             events.write(json.dumps({"event": kind, **what}) + "\n")
         except BrokenPipeError:

@@ -90,7 +90,10 @@ class Experiment(Keys):
     address: StrictStr = Field(default="", description="For ray: the address of a cluster.")
     slurm: dict[StrictStr, Any] = Field(default={}, description="For slurm: parameters of submitit.")
     timeout: Annotated[StrictFloat, Field(gt=0)] | None = Field(default=None, description="Minutes a cell may take.")
-    memory: StrictFloat = Field(default=2.0, ge=0, description="GiB of decoded images held in memory.")
+    resident: StrictBool = Field(default=False, description="Keep the training images on the device, where they fit.")
+    memory: StrictFloat = Field(
+        default=2.0, ge=0, description="GiB of decoded images held in memory, or on the device."
+    )
     track: StrictStr = Field(default="", description="tensorboard or mlflow.")
     plugins: Words = Field(default=(), description="Files of plugins to load.")
     data_root: StrictStr | None = Field(default=None, description="Folder that holds the datasets.")
@@ -98,7 +101,7 @@ class Experiment(Keys):
 
     def choices(self) -> dict[str, Any]:
         """The fields of a `harness.run.Request` that are the same for every cell."""
-        said: dict[str, Any] = {key: getattr(self, key) for key in ("select", "precision", "pretrained")}
+        said: dict[str, Any] = {key: getattr(self, key) for key in ("select", "precision", "pretrained", "resident")}
         for kind, value, plain in (("recipe", self.recipe, "common"), ("budget", self.budget, own.EVERYTHING)):
             if isinstance(value, str):
                 said[kind] = value

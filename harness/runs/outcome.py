@@ -32,7 +32,7 @@ def finished(host: Host, run: Run, data: RunData, trained: Trained, results: lis
     learned = {name: float(value) for name, value in of_network.items()}
     return {
         "status": "ok",
-        "message": "\n".join(complaints),
+        "message": "\n".join([*trained.notes, *complaints]),
         "environment": backend.environment(),
         "data": _data(run, data, len(results)),
         "model": model_size(run.method, trained.network),

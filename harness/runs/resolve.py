@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.benchmark import Sample
 from harness.budgets import budget_named, capped
+from harness.data.few_sizes import MOST
 from harness.data.fingerprints import label_fingerprint
 from harness.data.regions import seen_inside
 from harness.errors import HarnessError, unknown_name
@@ -53,6 +54,8 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
         "precision": request.precision,
         "pretrained": pretrained_identity,
     }
+    if recipe.crop is None:  # crops by share were of any size before
+        identity["crop_sizes"] = MOST
     asked = {"recipe": request.own_recipe, "budget": request.own_budget}
     if any(asked.values()):
         identity["asked"] = {key: value for key, value in asked.items() if value}

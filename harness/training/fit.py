@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from keras import ops
+
 from harness.budgets import Plan, plan
-from harness.data.pipeline import Waiting
+from harness.data.pipeline import Pipeline, Waiting
 from harness.data.run_data import RunData
 from harness.errors import DivergedError
 from harness.method import Stage, inference_network
@@ -18,6 +20,8 @@ from harness.run import Run
 from harness.training import backend, sharing, soundness, state, weights
 from harness.training.evaluation import evaluate, summary
 from harness.training.network import PointTrainer, learning_rate
+from harness.training.resident import Resident, resident
+from harness.training.steps import Measurements, to_device
 
 WEIGHTS = "best.weights.h5"
 STATE = state.STATE
@@ -43,22 +47,30 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves behind: the network with its chosen weights, and how it got there."""
+    """What training leaves behind: the network with its chosen weights, how it got there, and what a person should know."""
 
     network: Any
     progress: state.Progress
     plan: Plan
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
 class _Session:
-    """A job under way: its trainer, its length, where it stands, and who listens."""
+    """A job under way: its trainer, what it is given, its length, where it stands, and who listens.
+
+    `give` gives the device the steps of one of the `batches`: `together` of them where that many are left and nobody listens.
+    """
 
     job: Job
     trainer: PointTrainer
+    batches: Pipeline | Resident
+    give: Callable[[Any], Mapping[str, Any]]
+    together: int
     plan: Plan
     ends: list[int]
     progress: state.Progress
+    notes: tuple[str, ...] = ()
     compiled: int = -1
     listeners: Any = None
 
@@ -105,7 +117,7 @@ def train(job: Job) -> Trained:
     if session.listeners:
         session.listeners.on_train_end()
     weights.restore(session.trainer.network, job.folder / WEIGHTS, job.run.method)
-    return Trained(session.trainer.network, progress, session.plan)
+    return Trained(session.trainer.network, progress, session.plan, session.notes)
 
 
 def _tell(session: _Session, number: int, entry: dict[str, Any]) -> None:
@@ -137,8 +149,21 @@ def _opened(job: Job) -> _Session:
     trainer = PointTrainer(run.method.build(run.options), run.method, options, terms)
     length = plan(run.recipe, run.budget, len(data.split.train))
     progress = state.read_progress(job.folder / STATE) or state.Progress()
+    if said := backend.emulated(run.request.precision):
+        job.report("warning", said=said)
     job.report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
-    return _Session(job, trainer, length, stage_ends(run.recipe.stages, length.epochs), progress)
+    ends = stage_ends(run.recipe.stages, length.epochs)
+    found = resident(data.crops, data.memory) if run.request.resident else ""
+    if isinstance(found, Resident):
+        trainer.cuts = found.cutting.size
+        at_once = backend.steps_a_dispatch()
+        return _Session(job, trainer, found, trainer.cut_and_dispatched, at_once, length, ends, progress)
+    notes = (f"--resident: crops are cut on the host: {found}",) if found else ()
+    for said in notes:
+        job.report("warning", said=said)
+    return _Session(
+        job, trainer, data.crops, lambda crops: trainer.dispatched(*crops), 1, length, ends, progress, notes
+    )
 
 
 def _enter(session: _Session, number: int) -> None:
@@ -169,46 +194,75 @@ def _epoch(session: _Session, number: int) -> dict[str, Any]:
         session.trainer,
         session.listeners,
     )
-    waiting, started, rate = Waiting(), time.perf_counter(), stage.learning_rate
-    totals: dict[str, float] = {}
+    waiting, started, measured = Waiting(), time.perf_counter(), Measurements()
     length, begin = session.plan, session.ends[number - 1] if number else 0
     steps, before = length.steps_of(progress.epoch), length.steps_before(progress.epoch)
     stage_steps = length.steps_before(session.ends[number]) - length.steps_before(begin)
+    done = before - length.steps_before(begin)
+    rates = [learning_rate(stage, done + step, stage_steps, progress.epoch - begin) for step in range(steps)]
+    on_device = ops.convert_to_tensor(rates, "float32")  # at once: a number sent with each step would be waited for
     if listeners:
         listeners.on_epoch_begin(progress.epoch)
-    for position, crops in enumerate(session.job.data.crops.epoch(progress.epoch, steps, waiting)):
-        epoch = progress.epoch - begin
-        rate = learning_rate(stage, before - length.steps_before(begin) + position, stage_steps, epoch)
-        trainer.optimizer.learning_rate = rate
+    position = 0
+    for count, batch in _batches(session, steps, waiting):
+        now = rates[position : position + count]
+        if count == 1:
+            trainer.optimizer.learning_rate = on_device[position]
         if listeners:
             listeners.on_train_batch_begin(position)
-        measured = trainer.step(*crops)
-        loss = measured["loss"]
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss became {loss} at epoch {progress.epoch + 1}, step {position + 1} (stage {stage.name}, "
-                f"learning rate {rate:g})"
-            )
-        for name, value in measured.items():
-            totals[name] = totals.get(name, 0.0) + value
-        if listeners:
-            listeners.on_train_batch_end(position, measured)
-        session.job.report("step", step=before + position + 1, total=length.steps, loss=loss)
+        given = batch if count == 1 else {**batch, "rates": ops.convert_to_tensor(now, "float32")}
+        measured.add(position, now, session.give(given))
+        position += count
+        if listeners or measured.due or position == steps:
+            _fetch(session, number, measured)
     seconds = time.perf_counter() - started
     progress.epoch += 1
     progress.step += steps
     progress.seconds += seconds
     progress.waited += waiting.seconds
+    totals = measured.totals
     return {
         "epoch": progress.epoch,
         "stage": stage.name,
         "loss": totals.pop("loss") / steps,
         "mae": totals.pop("mae") / steps,
-        "learning_rate": rate,
+        "learning_rate": rates[-1],
         "seconds": round(seconds, 3),
         "waited": round(waiting.seconds, 3),
         "terms": {name: total / steps for name, total in totals.items()},
     }
+
+
+def _batches(session: _Session, steps: int, waiting: Waiting) -> Iterator[tuple[int, Any]]:
+    """The batches of the epoch that comes, on the device, each with the number of steps it is for."""
+    epoch, batches, sent = session.progress.epoch, session.batches, to_device()
+    together = 1 if session.listeners else session.together  # they are told of each step before the next begins
+    if isinstance(batches, Resident):
+        given: Iterator[Any] = batches.epoch(epoch, steps, waiting, sent, together)
+    else:
+        given = batches.epoch(epoch, steps, waiting, sent)
+    for number, batch in enumerate(given):
+        yield (together if (number + 1) * together <= steps else 1), batch
+
+
+def _fetch(session: _Session, number: int, measured: Measurements) -> None:
+    """Waits for the steps given to the device so far and tells what they measured.
+
+    The first whose loss is not finite stops the run. Callbacks are told of each step before the next begins: some look at the
+    weights.
+    """
+    progress, last = session.progress, None
+    for last in measured.fetched():
+        if not math.isfinite(last.values["loss"]):
+            raise DivergedError(
+                f"the loss became {last.values['loss']} at epoch {progress.epoch + 1}, step {last.position + 1} (stage "
+                f"{session.stages[number].name}, learning rate {last.rate:g})"
+            )
+        if session.listeners:
+            session.listeners.on_train_batch_end(last.position, last.values)
+    if last:
+        step = session.plan.steps_before(progress.epoch) + last.position + 1
+        session.job.report("step", step=step, total=session.plan.steps, loss=last.values["loss"])
 
 
 def _validate(session: _Session, number: int, entry: dict[str, Any]) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from harness.data.crops import CropSize
 from harness.method import Method, ModelOptions, Stage, named_outputs
 from harness.nn.batch import Batch
+from harness.training import resident, steps
 from harness.training.optimizers import optimizer_of, with_rates
 
 
@@ -19,6 +21,8 @@ class PointTrainer(keras.Model):
 
     `train(images uint8 [B, h, w, C], points float32 [B, P, 4], maps)` on any backend; the loss is computed in `compute_loss`,
     which Keras calls inside its compiled step on TensorFlow, JAX and PyTorch alike.
+
+    `cuts`: the size of crops that are cut in that step, from pictures on the device; None where they come as they are.
     """
 
     def __init__(self, network: keras.Model, method: Method, options: ModelOptions, terms: Iterable[str] = ()) -> None:
@@ -31,6 +35,8 @@ class PointTrainer(keras.Model):
         self._weights_of_terms: Mapping[str, float] = {}
         self._l2 = 0.0
         self._averages = False
+        self.cuts: CropSize | None = None
+        self.built = True  # with its network, so nothing is left to be built in a step
 
     def start(self, stage: Stage, jit_compile: bool | str, ema: float = 0.0, clip: float = 0.0) -> None:
         """Compiles for `stage`: its optimiser, its loss weights, the layers it trains; `ema` and `clip` as in `Recipe`."""
@@ -65,8 +71,45 @@ class PointTrainer(keras.Model):
         Returns:
             "loss"; "mae", the mean absolute error of the crops' counts; and each term of the loss, unweighted, as "TERM_loss".
         """
-        inputs = {"image": images, "points": points, **_prefixed(maps or {})}
-        return {name: float(value) for name, value in self.train_on_batch(inputs, return_dict=True).items()}
+        return steps.fetched(self.dispatched(images, points, maps))
+
+    def dispatched(self, images: Any, points: Any, maps: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """`step` that waits for nothing: what it returns is still on the device, which may not have begun."""
+        return steps.dispatched(self, {"image": images, "points": points, **_prefixed(maps or {})})
+
+    def cut_and_dispatched(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The same of crops of `cuts`, which are cut within the step: `given` is as `Resident.epoch` yields it.
+
+        Where that is of several steps, each has its learning rate in `given` as "rates", float32 [S], and what they measured is
+        float32 [S] too.
+        """
+        return steps.dispatched(self, given)
+
+    def train_step(self, *given: Any) -> Any:
+        """Keras' own, on crops; its last argument is the batch, and JAX gives the state before it."""
+        *state, (inputs, *rest) = given
+        if "rates" in inputs:
+            return self._one_after_another(*state, inputs)
+        if self.cuts is not None:
+            inputs = resident.crops(inputs, self.cuts)
+        return super().train_step(*state, (inputs, *rest))
+
+    def _one_after_another(self, state: Any, inputs: Mapping[str, Any]) -> Any:
+        """JAX's `train_step` of several steps, compiled once however many they are."""
+        changing = ("places", "rows", "rates")
+        same = {name: value for name, value in inputs.items() if name not in changing}
+        rate = self.optimizer.learning_rate
+        at = next(number for number, variable in enumerate(self.optimizer.variables) if variable is rate)
+
+        def one(state: Any, own: Mapping[str, Any]) -> Any:
+            weights, others, slots, metrics = state
+            slots = [*slots[:at], own["rates"], *slots[at + 1 :]]
+            given = {**same, "places": own["places"], "rows": own["rows"]}
+            measured, state = self.train_step((weights, others, slots, metrics), (given, None, None))
+            return tuple(map(list, state)), measured
+
+        state, measured = ops.scan(one, tuple(map(list, state)), {name: inputs[name] for name in changing})
+        return measured, state
 
     @contextmanager
     def averaged(self) -> Iterator[keras.Model]:
@@ -85,8 +128,11 @@ class PointTrainer(keras.Model):
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> Any:
         return self.network(fed(self._method, self.network, _batch(inputs), self._options), training=training)
 
-    def build(self, _input_shape: Any = None) -> None:
-        self.built = True
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Mapping[str, Any]:
+        """Those of one step: they begin anew within it, which so needs nothing of the host."""
+        measured = super().compute_metrics(x, y, y_pred, sample_weight)
+        self.reset_metrics()
+        return measured
 
     def compute_loss(
         self,

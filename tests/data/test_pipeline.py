@@ -12,7 +12,7 @@ from conftest import write_jpeg
 from harness.benchmark import Benchmark, Sample
 from harness.data.datasets.synth import SYNTH
 from harness.data.image_store import ImageStore
-from harness.data.pipeline import Pipeline, Waiting, padded
+from harness.data.pipeline import AHEAD, Pipeline, Waiting, padded
 from harness.method import COMMON, Recipe
 
 RECIPE = replace(COMMON, crop=64)
@@ -194,3 +194,23 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
         image = store.get(sample)
     np.testing.assert_array_equal(image, file_benchmark().read_image(sample, 3))
     assert store.get(sample).shape == (40, 50, 3)
+
+
+def test_the_next_batches_are_sent_while_a_step_runs() -> None:
+    """Whoever holds the first batch and asks for no other finds the next seven sent, by other threads."""
+    import threading
+
+    sent: list[str] = []
+    all_there = threading.Event()
+
+    def send(batch: object) -> object:
+        sent.append(threading.current_thread().name)
+        if len(sent) == AHEAD:
+            all_there.set()
+        return batch
+
+    epoch = pipeline().epoch(0, 20, sent=send)
+    next(epoch)
+    assert all_there.wait(60), f"{len(sent)} sent"
+    epoch.close()
+    assert len(sent) == AHEAD and threading.current_thread().name not in sent

@@ -41,7 +41,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
 
 
 def test_each_cell_at_once_has_a_gpu_of_its_own() -> None:
-    assert local.environments(3, ["0", "1"]) == [{"CUDA_VISIBLE_DEVICES": name} for name in ("0", "1", "0")]
+    assert local.environments(2, ["0", "1"]) == [{"CUDA_VISIBLE_DEVICES": name} for name in ("0", "1")]
+    sharing = local.environments(3, ["0", "1"])
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in sharing] == ["0", "1", "0"]
+    assert all(place["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false" for place in sharing), "two of them share a GPU"
     shares = local.environments(2, [])
     assert all(int(share["OMP_NUM_THREADS"]) == max(1, (os.cpu_count() or 1) // 2) for share in shares)
 
@@ -102,7 +105,7 @@ def test_a_ray_cluster_that_loses_a_worker_makes_every_cell(tmp_path: Path, alon
         capture_output=True,
         text=True,
         timeout=400,
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"},
     )
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     assert "\nkilled" in done.stdout, done.stdout

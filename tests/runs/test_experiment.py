@@ -36,6 +36,7 @@ def test_what_is_said_in_short_or_at_length_is_the_same(tmp_path: Path) -> None:
         "select": "validation",
         "precision": "float32",
         "pretrained": "default",
+        "resident": False,
     }
 
 

@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 
 from harness.benchmark import Sample
+from harness.data.datasets.synth import SYNTH
+from harness.data.image_store import ImageStore
+from harness.data.pipeline import Pipeline
 from harness.data.scenes import Scene
+from harness.head_spacing import Sigma
 from harness.host.plugins import load_host
-from harness.method import Method, ModelOptions, inference_network
+from harness.method import Method, ModelOptions, Recipe, Stage, inference_network
+from harness.nn.batch import Batch
 from harness.training import backend, prediction
 from harness.training.evaluation import evaluate
+from harness.training.network import PointTrainer
 from harness.training.prediction import fixed_sides, predict_density, spans
 
 pytestmark = pytest.mark.backend
@@ -146,6 +152,37 @@ def test_networks_that_see_the_whole_picture_are_given_it(monkeypatch: pytest.Mo
     seen.clear()
     prediction.density_of(None, local, image)
     assert {shape[1:3] for shape in seen} == {(512, 512)} and len(seen) == 4
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch compiles no step")
+def test_an_epoch_of_crops_by_share_is_few_compilations() -> None:
+    """16 pictures of 16 sizes with 3 to 1,500 heads, by halves and wholes: a step is traced once for each of 8 sizes."""
+    sides = np.random.default_rng(0).permutation([(side, 160 - side) for side in range(64, 128, 4)])
+    heads = {f"{number}": 100 * number or 3 for number in range(16)}
+    benchmark = replace(
+        SYNTH,
+        read_image=lambda sample, channels: np.zeros((*sides[int(sample.name)], channels), np.uint8),
+        read_points=lambda sample: np.full((heads[sample.name], 2), 7.0),
+    )
+    recipe = Recipe("r", 1, images_per_step=1, crop=None, crop_share=(0.5, 1.0), sigma=Sigma(4.0), flip=0.0)
+    samples = tuple(Sample(name, "train") for name in heads)
+    made = Pipeline(benchmark, samples, ImageStore(benchmark, 1), recipe, 4, 0)
+    traced: list[tuple[Any, ...]] = []
+
+    def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+        traced.append((*batch.image.shape, batch.points.shape[1]))
+        return {"density": keras.ops.mean(keras.ops.square(outputs["density"] - batch.density(4)))}
+
+    options = ModelOptions()
+    method = Method("m", "M", "", lambda options: averaging(), loss, recipe, stride=4, channels=1)
+    trainer = PointTrainer(averaging(), method, options)
+    trainer.start(Stage(optimizer="sgd"), backend.jit_compile(sizes_vary=True))
+    given = set()
+    for crops in made.epoch(0, 48):
+        trainer.dispatched(*crops)
+        given.add((*crops.images.shape, crops.points.shape[1]))
+    assert 3 < len(given) <= len(traced) <= MOST if BACKEND == "jax" else 0 < len(traced) <= 3
+    assert min(shape[1] for shape in given) < 64 < max(shape[1] for shape in given), "crops of both shares"
 
 
 def test_tensorflow_uses_xla_only_where_crops_are_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ class Settings:
         slurm: parameters of submitit's executor, such as {"slurm_partition": "gpu"}.
         folder: where an executor may keep its own logs.
         watch: for local cells, one after another: a context manager for (position, name) that gives the event sink.
+        warned: for local cells: called with each line that one of them warns of as it starts.
     """
 
     jobs: int = 1
@@ -63,6 +64,7 @@ class Settings:
     slurm: dict[str, Any] = field(default_factory=dict)
     folder: Path = Path("runs")
     watch: Callable[[int, str], Any] | None = None
+    warned: Callable[[str], None] = lambda said: None
 
 
 class Executor(Protocol):

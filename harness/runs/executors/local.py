@@ -6,12 +6,15 @@ import os
 import queue
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
 
 from harness.runs.executors import Job, Settings
 from harness.runs.executors.cell_process import run_job, stop
 from harness.runs.records import Record
+
+Sink = Callable[[dict[str, Any]], None]
 
 
 def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]:
@@ -19,20 +22,25 @@ def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]
     if settings.jobs == 1:
         yield from _one_by_one(jobs, settings)
     else:
-        yield from _at_once(jobs, settings.jobs)
+        yield from _at_once(jobs, settings.jobs, settings.warned)
 
 
 def _one_by_one(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]:
     for number, job in enumerate(jobs, 1):
         if settings.watch is None:
-            yield job, run_job(job)
+            yield job, run_job(job, _hears(settings.warned))
             continue
         with settings.watch(number, job.name) as sink:
-            record = run_job(job, sink)
+            record = run_job(job, _hears(settings.warned, sink))
         yield job, record
 
 
-def _at_once(jobs: Sequence[Job], most: int) -> Iterator[tuple[Job, Record]]:
+def _hears(warned: Callable[[str], None], sink: Sink = lambda event: None) -> Sink:
+    """`sink` for all events of a cell but its warnings."""
+    return lambda event: warned(event["said"]) if event["event"] == "warning" else sink(event)
+
+
+def _at_once(jobs: Sequence[Job], most: int, warned: Callable[[str], None]) -> Iterator[tuple[Job, Record]]:
     places: queue.Queue[dict[str, str]] = queue.Queue()
     for place in environments(most, gpus()):
         places.put(place)
@@ -41,7 +49,7 @@ def _at_once(jobs: Sequence[Job], most: int) -> Iterator[tuple[Job, Record]]:
     def work(job: Job) -> Record:
         place = places.get()
         try:
-            return run_job(job, environment=place, started=running.add)
+            return run_job(job, _hears(warned), environment=place, started=running.add)
         finally:
             places.put(place)
 
@@ -57,10 +65,15 @@ def _at_once(jobs: Sequence[Job], most: int) -> Iterator[tuple[Job, Record]]:
             raise
 
 
+# JAX and TensorFlow else take (nearly) all of a GPU's memory when they start, and the next cell on it finds none.
+NOT_ALL_MEMORY = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+
+
 def environments(most: int, devices: Sequence[str]) -> list[dict[str, str]]:
     """What each of `most` cells at once is told: its own GPU in turn, or its share of the processor's threads."""
     if devices:
-        return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} for number in range(most)]
+        shared = NOT_ALL_MEMORY if most > len(devices) else {}
+        return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)], **shared} for number in range(most)]
     threads = str(max(1, (os.cpu_count() or 1) // most))
     return [{"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads} for _ in range(most)]
 
