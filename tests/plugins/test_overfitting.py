@@ -58,7 +58,7 @@ EFFORTS = {
     "zip": Effort(100, 8, 1e-3, 100.0),  # by batches too, and in a unit of its own
     # By batches too, and no recipe scales its counts, which are whole numbers. Places are a hundred times what their branch
     # gives: at the others' rate they jump about, and heads change their candidates.
-    "p2pnet": Effort(60, 8, 5e-4, 100.0, rates={"regression*": 0.1}),
+    "p2pnet": Effort(70, 8, 3e-4, 100.0, "float32", rates={"regression*": 0.2}),
 }
 if keras.backend.backend() != "tensorflow":
     pytest.skip("learning is tried on the default backend alone", allow_module_level=True)
