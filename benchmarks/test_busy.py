@@ -1,7 +1,7 @@
 """Training as runs train: crops a second, and what share of the time the host had no batch to give the device.
 
-`pytest benchmarks/test_busy.py -s` prints both. The device waits at most for that share: it may still have had steps to do. On a
-CPU host and device are one.
+`pytest benchmarks/test_busy.py -s` prints both. The device waits at most for that share: it may still have had steps to do. On
+a CPU host and device are one.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class PointTrainer(keras.Model):
         """Keras' own, on crops; its last argument is the batch, and JAX gives the state before it."""
         *state, (inputs, *rest) = given
         if "rates" in inputs:
-            return self._one_after_another(*state, inputs)
+            return self._one_after_another(state[0], inputs)
         if self.cuts is not None:
             inputs = resident.crops(inputs, self.cuts)
         return super().train_step(*state, (inputs, *rest))
