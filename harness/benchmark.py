@@ -90,6 +90,8 @@ class Benchmark:
         index: folder → every `Sample`, in a fixed order, without reading images.
         read_image: (sample, channels 1 or 3) → uint8 [H, W, channels].
         read_points: sample → float64 [N, 2] head points (x, y) in pixels of that image, as annotated.
+        read_boxes: sample → float64 [N, 2], width and height of each of these heads in pixels of that image, for benchmarks
+            that have them: how near a predicted point must be follows from them, too (`harness.localisation`).
         read_roi: sample → bool [H, W], the region of interest, for benchmarks that have one: only heads in it count.
         read_perspective: sample → float32 [H, W], pixels a metre at each pixel, for benchmarks that come with such maps.
         sigma_metres: the sigma of every density kernel in metres, in the place of the rule of recipes that want it so
@@ -115,6 +117,7 @@ class Benchmark:
     index: Callable[[Path], tuple[Sample, ...]]
     read_image: Callable[[Sample, int], np.ndarray] = _file_image
     read_points: Callable[[Sample], np.ndarray] = _file_points
+    read_boxes: Callable[[Sample], np.ndarray] | None = None
     read_roi: Callable[[Sample], np.ndarray] | None = None
     read_perspective: Callable[[Sample], np.ndarray] | None = None
     sigma_metres: float = 0.0

@@ -32,6 +32,8 @@ class Stage:
         l2: adds l2 · w to the gradient of every trainable weight w, as weight_decay of PyTorch's SGD and Adam does. (Keras'
             own `weight_decay`, an option of its optimisers, is decoupled from gradient and momentum.)
         selects: whether the checkpoint may be one of this stage's; of the last it always may.
+        rates: what the learning rate of single layers is multiplied with, by names (or prefixes ending in "*"); 1 where not
+            named. The first name that fits counts.
     """
 
     name: str = "train"
@@ -47,6 +49,7 @@ class Stage:
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     l2: float = 0.0
     selects: bool = True
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,11 @@ class Recipe:
             raise ValueError(f"recipe {self.name!r}: clip is {self.clip:g}; expected a norm, 0 for none")
 
     def as_json(self) -> dict[str, Any]:
-        """The recipe as JSON values, for records and run identities; without `ema` and `clip` where they are off."""
-        # They came later: a recipe that uses neither keeps the identity it had before.
-        return {key: value for key, value in asdict(self).items() if value or key not in ("ema", "clip")}
+        """The recipe as JSON values, for records and run identities; without `ema`, `clip` and stages' `rates` where unused."""
+        # They came later: a recipe that uses none of them keeps the identity it had before.
+        values = {key: value for key, value in asdict(self).items() if value or key not in ("ema", "clip")}
+        stages = tuple({key: one for key, one in stage.items() if one or key != "rates"} for stage in values["stages"])
+        return {**values, "stages": stages}
 
 
 COMMON = Recipe(
@@ -169,7 +174,10 @@ class Method:
         citation: authors, title, venue, year.
         build: options → a functional `keras.Model` from float32 [B, H, W, channels] (values 0–255, as in the file) to a
             density map float32 [B, H/stride, W/stride, 1] whose sum is the count, or to a dict of outputs of which
-            "density" is that map. H and W are multiples of `multiple_of`.
+            "density" is that map. H and W are multiples of `multiple_of`. A method that says where heads are has "points"
+            beside it, float32 [B, H/stride, W/stride, 3·K]: K candidates (x, y, score) a cell, x and y in pixels from the
+            cell's upper left corner, which may lie outside it, score from 0 to 1. Those of a score of at least 0.5 are its
+            points, and its density is their number in each cell.
         loss: (batch, outputs, options) → named scalar terms, each a mean over the batch. Their weighted sum is minimised.
             `outputs` is always a dict.
         recipe: what the paper did.
@@ -230,7 +238,10 @@ class Method:
 
 
 def inference_network(network: keras.Model) -> keras.Model:
-    """`network` cut down to image → density, once: training-only heads and inputs fall out of the graph."""
+    """`network` cut down to image → density, once: training-only heads and inputs fall out of the graph.
+
+    Of a network with "points" it gives a dict of "density" and "points".
+    """
     import keras
 
     if network in _INFERENCE:
@@ -239,8 +250,9 @@ def inference_network(network: keras.Model) -> keras.Model:
     if not taught and not isinstance(network.output, dict):
         return network
     image = network.input["image"] if taught else network.input
-    density = named_outputs(network.output)["density"]
-    return _INFERENCE.setdefault(network, keras.Model(image, density, name=f"{network.name}_inference"))
+    outputs = named_outputs(network.output)
+    given = {name: outputs[name] for name in ("density", "points")} if "points" in outputs else outputs["density"]
+    return _INFERENCE.setdefault(network, keras.Model(image, given, name=f"{network.name}_inference"))
 
 
 _INFERENCE: WeakKeyDictionary = WeakKeyDictionary()  # made once, so that what is compiled for it is compiled once

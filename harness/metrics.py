@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -174,18 +174,23 @@ class Metric:
     Attributes:
         name: its key in records ("bias").
         title: its column in tables.
-        of: (true [N], predicted [N]) → a number.
+        of: (true, predicted) → a number; of counts [N] each, or of lists of the N images' points.
         better: "lower" or "higher", the arrow beside its title.
+        takes: "counts", or "points": of each image its heads float64 [heads, 2] (x, y) and the predicted points float64
+            [points, 3] (x, y, score), in pixels (`harness.localisation`).
 
     Raises:
-        ValueError: `better` is neither.
+        ValueError: `better` or `takes` is neither.
     """
 
     name: str
     title: str
-    of: Callable[[np.ndarray, np.ndarray], float]
+    of: Callable[[Any, Any], float]
     better: Literal["lower", "higher"] = "lower"
+    takes: Literal["counts", "points"] = "counts"
 
     def __post_init__(self) -> None:
+        if self.takes not in ("counts", "points"):
+            raise ValueError(f"metric {self.name}: takes: expected 'counts' or 'points', found {self.takes!r}")
         if self.better not in ("lower", "higher"):
             raise ValueError(f"metric {self.name}: better: expected 'lower' or 'higher', found {self.better!r}")

@@ -22,8 +22,8 @@ def make_record(
     """A record as a run writes it, of made-up counts.
 
     Args:
-        changes: `sizes` (height, width) of the images, `history` what of each epoch is not 1, `steps` in all, `schedule` of the
-            recipe's fields; others are fields of the record.
+        changes: `sizes` (height, width) of the images, `located` of each (points, matched by tolerance), `history` what of
+            each epoch is not 1, `steps` in all, `schedule` of the recipe's fields; others are fields of the record.
     """
     base: dict[str, Any] = {
         "method": method,
@@ -62,6 +62,8 @@ def make_record(
     ]
     for image, (height, width) in zip(images, changes.get("sizes", ()), strict=False):
         image |= {"height": height, "width": width}
+    for image, (points, matched) in zip(images, changes.get("located", ()), strict=False):
+        image["located"] = {"points": points, "matched": matched}
     history = [
         {"epoch": 1, "stage": "s", "loss": 1, "learning_rate": 1, "seconds": 60, "waited": 0, **entry}
         for entry in changes.get("history", [{}])
@@ -93,6 +95,7 @@ def make_record(
             "rmse": float(np.sqrt(((p - t) ** 2).mean())),
             "nae": 0.1,
             "game": [float(np.abs(p - t).mean())] * 4,  # every head lies in one cell
+            "own_points": changes.get("own_points", False),
             "per_image": images,
         },
     }

@@ -51,7 +51,7 @@ def test_the_wheel_in_an_empty_environment(empty: Path, tmp_path: Path) -> None:
     )
     assert str(empty) in where
     plugins = json.loads(run(command, "plugins", "list", "--json", cwd=tmp_path, env=environment))
-    assert sum("method" in what for plugin in plugins for what in plugin["adds"]) == 12
+    assert sum("method" in what for plugin in plugins for what in plugin["adds"]) == 13
     assert not [error for plugin in plugins for error in plugin["errors"]]
     run(
         command, "bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke", cwd=tmp_path, env=environment

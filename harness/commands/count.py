@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     help="Write each picture with its density drawn over it into this folder.",
 )
 @click.option(
+    "--points",
+    "points_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write into this folder where the heads are: each picture with its points, as CSV, and all as COCO key points.",
+)
+@click.option(
     "--csv",
     "csv_file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -40,6 +46,7 @@ def command(
     weights: Path | None,
     roi: Path | None,
     overlay: Path | None,
+    points_folder: Path | None,
     csv_file: Path | None,
     as_json: bool,
     plugin_files: tuple[Path, ...],
@@ -54,22 +61,29 @@ def command(
     """
     from harness.commands.display import bar
     from harness.files.region_file import read_regions
-    from harness.runs.counting import counts, draw, pictures_of, write_csv
+    from harness.runs.counting import counts, draw, located, pictures_of, write_csv
+    from harness.runs.point_files import Pointed, write_coco
 
     predict = _predictor(model, method_name, weights, plugin_files)
     pictures = pictures_of(images)
     regions = read_regions(roi) if roi else None
     inside = {path: regions.of(path) if regions else () for path in pictures}
     told: list[dict[str, Any]] = []
+    pointed: list[Pointed] = []
     for path in bar(pictures, "counting"):
         prediction = predict(path)
         rows = counts(path, prediction, inside[path])
         if overlay is not None:
             drawn = draw(overlay, path, prediction, inside[path])
             rows = [{**row, "overlay": str(drawn)} for row in rows]
+        if points_folder is not None:
+            pointed.append(located(points_folder, path, prediction, inside[path]))
+            rows = [{**row, "points": str(pointed[-1].table)} for row in rows]
         told += rows
         for row in [] if as_json else rows:
             click.echo(_line(row))
+    if points_folder is not None:
+        write_coco(points_folder, pointed)
     if csv_file is not None:
         write_csv(csv_file, told)
     if as_json:
@@ -98,5 +112,5 @@ def _line(row: dict[str, Any]) -> str:
     parts = [f"{row['count']:8.1f}", row["image"], row.get("region"), row.get("model") and f"by {row['model']}"]
     if "people_per_square_metre" in row:
         parts.insert(3, f"{row['people_per_square_metre']:.2f} people per m²")
-    parts.append("overlay" in row and f"→ {row['overlay']}")
+    parts += [f"→ {row[written]}" for written in ("overlay", "points") if written in row]
     return "  ".join(filter(None, parts))

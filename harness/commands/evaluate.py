@@ -42,10 +42,11 @@ def command(
     data_root: Path | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
-    """Measure WEIGHTS of METHOD on a split of DATASET: MAE, RMSE, NAE, GAME(0–3) and every image's counts."""
+    """Measure WEIGHTS of METHOD on a split of DATASET: MAE, RMSE, NAE, GAME(0–3), localisation and every image's counts."""
     from harness.data.regions import seen_inside
     from harness.data.splits import select
     from harness.errors import HarnessError
+    from harness.localisation import named
 
     host = load(plugin_files)
     method = host.method(method_name)
@@ -64,6 +65,9 @@ def command(
     nae = "–" if result["nae"] is None else f"{result['nae']:.4f}"
     click.echo(f"MAE {result['mae']:.2f}   RMSE {result['rmse']:.2f}   NAE {nae}")
     click.echo("   ".join(f"GAME({level}) {value:.2f}" for level, value in enumerate(result["game"])))
+    for name, one in result["localisation"].items():
+        told = (f"{what} {'–' if value is None else f'{value:.3f}'}" for what, value in one.items())
+        click.echo(f"{named(name)}: {', '.join(told)}")
     for group, members in result["groups"].items():
         if 1 < len(members) <= MOST_MEMBERS:
             told = (f"{name} {one['mae']:.2f} ({one['images']} images)" for name, one in members.items())
@@ -77,7 +81,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     from harness.commands.display import bar
     from harness.data.image_store import ImageStore
     from harness.data.scenes import scenes
-    from harness.training.evaluation import by_group, evaluate, summary
+    from harness.training.evaluation import by_group, evaluate, localised, summary
     from harness.training.weights import load_inference_network
 
     network = load_inference_network(host, method, weights)
@@ -85,17 +89,26 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     started = time.perf_counter()
     results = []
     for sample in bar(samples, "predicting"):
-        results += evaluate(network, method, scenes(benchmark, (sample,), store))
+        results += evaluate(network, method, scenes(benchmark, (sample,), store), locate=True)
     scores = summary(results)
     return {
         "images": len(results),
         "mae": scores["mae"],
         "rmse": scores["rmse"],
-        "nae": None if scores["nae"] != scores["nae"] else scores["nae"],
+        "nae": _number(scores["nae"]),
         "game": scores["game"],
+        "localisation": {
+            name: dict(zip(("precision", "recall", "f1"), map(_number, found), strict=True))
+            for name, found in localised(results).items()
+        },
         "groups": by_group(results),
         "seconds": time.perf_counter() - started,
         "per_image": [
             {"image": result.image, "true": result.true, "predicted": result.predicted} for result in results
         ],
     }
+
+
+def _number(value: float) -> float | None:
+    """`value`, or None where it is no number: JSON holds no NaN."""
+    return None if value != value else value

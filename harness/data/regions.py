@@ -34,21 +34,31 @@ def seen_inside(benchmark: Benchmark, outside: str) -> Benchmark:
     def read_points(sample: Sample) -> np.ndarray:
         return points_inside(benchmark.read_points(sample), region_of(sample))
 
+    def read_boxes(sample: Sample) -> np.ndarray:
+        inside = are_inside(benchmark.read_points(sample), region_of(sample))
+        return benchmark.read_boxes(sample)[inside]  # type: ignore[misc]
+
     return replace(
         benchmark,
         read_image=read_image,
         read_points=read_points,
+        read_boxes=read_boxes if benchmark.read_boxes else None,
         seen_as=f"{benchmark.seen_as} {outside} outside".strip(),
         protocol={**benchmark.protocol, "outside": outside},
     )
 
 
 def points_inside(points: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Those of `points` [N, 2] whose pixel lies in `region` bool [H, W]; a point outside the frame lies in no region."""
+    """Those of `points` [N, ≥ 2] that `are_inside`."""
+    return points[are_inside(points, region)]
+
+
+def are_inside(points: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """bool [N]: whether the pixel of each of `points` [N, ≥ 2] lies in `region` bool [H, W]; outside the frame none does."""
     height, width = region.shape
     x, y = np.floor(points[:, 0]).astype(int), np.floor(points[:, 1]).astype(int)
     frame = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return points[frame & region[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]]
+    return frame & region[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
 
 
 def density_inside(density: np.ndarray, region: np.ndarray, stride: int) -> np.ndarray:

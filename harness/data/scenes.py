@@ -19,16 +19,19 @@ class Scene:
         image: uint8 [H, W, channels]; do not write to it.
         points: float64 [N, 2], the heads that count.
         region: bool [H, W], where heads count; None where they count everywhere.
+        boxes: float64 [N, 2], width and height of each of these heads in pixels; None where that is not annotated.
     """
 
     sample: Sample
     image: np.ndarray
     points: np.ndarray
     region: np.ndarray | None = None
+    boxes: np.ndarray | None = None
 
 
 def scenes(benchmark: Benchmark, samples: tuple[Sample, ...], store: ImageStore) -> Iterator[Scene]:
     """Each of `samples` in turn; `store` decodes its pixels and may keep them."""
     for sample in samples:
         region = benchmark.read_roi(sample) if benchmark.read_roi else None
-        yield Scene(sample, store.get(sample), benchmark.read_points(sample), region)
+        boxes = benchmark.read_boxes(sample) if benchmark.read_boxes else None
+        yield Scene(sample, store.get(sample), benchmark.read_points(sample), region, boxes)

@@ -5,8 +5,15 @@ from __future__ import annotations
 from harness.benchmark import Benchmark
 from harness.hookspecs import hookimpl
 from harness.host.trackers import harness_callbacks
+from harness.localisation import METRICS
+from harness.metrics import Metric
 
-__all__ = ["harness_benchmarks", "harness_callbacks"]
+__all__ = ["harness_benchmarks", "harness_callbacks", "harness_metrics"]
+
+
+@hookimpl
+def harness_metrics() -> list[Metric]:
+    return list(METRICS)
 
 
 @hookimpl

@@ -9,6 +9,7 @@ from harness.reporting import proofs, published
 from harness.reporting.ablation import ablation_tables
 from harness.reporting.comparison import COMPACT, HEADERS, comparison_table, published_table
 from harness.reporting.groups import group_tables
+from harness.reporting.localisation import localisation_table
 from harness.reporting.overall import overall_tables
 from harness.reporting.rows import Comparison, comparisons
 from harness.reporting.runtime import runtime_tables
@@ -40,7 +41,9 @@ def all_tables(
     shown = set()
     for comparison in found:
         tables.append(_table_of(comparison, values, host))
-        tables += [] if comparison.proves_only else group_tables(comparison, values)
+        if not comparison.proves_only:
+            tables += group_tables(comparison, values)
+            tables += filter(None, [localisation_table(comparison)])
         shown.add((comparison.key.dataset, comparison.records[0].dataset_title))
     tables += ablation_tables(measured, values, host.methods)
     tables += runtime_tables(runtimes, records)

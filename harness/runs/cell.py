@@ -142,6 +142,7 @@ def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, r
         len(data.tests),
         lambda done, total: report("test", done=done, total=total),
         keep=shown,
+        locate=True,
     )
     _check_finite(results)
     examples.write(folder, run, _pictured(data, results, shown), data.points)

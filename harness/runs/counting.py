@@ -1,4 +1,4 @@
-"""Pictures → densities → counts, in regions too: with weights of one's own, or with the models that ship."""
+"""Pictures → densities → counts and points, in regions too: with weights of one's own, or with the models that ship."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import localisation
 from harness.data.datasets.folder import pictures_in
-from harness.data.regions import density_inside, polygon_mask
+from harness.data.regions import density_inside, points_inside, polygon_mask
 from harness.errors import HarnessError
 from harness.files.atomic import replacing
 from harness.files.images import read_image
@@ -20,18 +21,20 @@ from harness.files.region_file import Region
 from harness.method import Method
 from harness.runs import models
 from harness.runs.overlay import write_overlay
+from harness.runs.point_files import Pointed, write_points
 
 if TYPE_CHECKING:
     from harness.host.plugins import Host
 
-COLUMNS = ("image", "region", "count", "people_per_square_metre", "model", "overlay")
+COLUMNS = ("image", "region", "count", "people_per_square_metre", "model", "overlay", "points")
 
 
 @dataclass(frozen=True)
 class Prediction:
     """One picture: its density, float32 [ceil(height/stride), ceil(width/stride)] in heads a cell of `method`'s stride.
 
-    `model` is the name of the shipped model that counted, "" with other weights.
+    `model` is the name of the shipped model that counted, "" with other weights; `candidates` are float32 [h, w, 3·K], the
+    points of a method that has some (`harness.localisation.accepted`).
     """
 
     method: Method
@@ -39,6 +42,7 @@ class Prediction:
     height: int
     width: int
     model: str = ""
+    candidates: np.ndarray | None = None
 
     @property
     def count(self) -> float:
@@ -76,10 +80,11 @@ def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Pre
 
     def predict(path: Path) -> Prediction:
         image, loaded = read_image(path, method.channels), network()
-        from harness.training.prediction import density_of
+        from harness.training.prediction import prediction_of
 
         height, width = image.shape[:2]
-        return Prediction(method, density_of(loaded, method, image), height, width, model)
+        found = prediction_of(loaded, method, image)
+        return Prediction(method, found.density, height, width, model, found.candidates)
 
     return predict
 
@@ -127,13 +132,35 @@ def counts(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> 
 def draw(folder: Path, picture: Path, prediction: Prediction, regions: Sequence[Region]) -> Path:
     """Writes the picture with its density drawn over it into `folder`; what lies outside of all regions is left out."""
     density = prediction.density * _share(picture, prediction, regions) if regions else prediction.density
-    path, stride = folder / f"{picture.stem}_{prediction.method.name}.png", prediction.method.stride
+    path, stride = folder / f"{_name(picture, prediction)}.png", prediction.method.stride
     write_overlay(path, read_image(picture, 3), density, stride, float(density.sum(dtype=np.float64)))
     return path
 
 
+def located(folder: Path, picture: Path, prediction: Prediction, regions: Sequence[Region]) -> Pointed:
+    """Writes the picture with its points drawn over it, and their table, into `folder`; those outside of all regions are
+    left out."""
+    density, stride = prediction.density, prediction.method.stride
+    if regions:
+        density = density * _share(picture, prediction, regions)
+    points = localisation.points_of(density, prediction.candidates, stride)
+    if regions:
+        points = points_inside(points, _mask(picture, prediction, regions))
+    return write_points(folder, picture, _name(picture, prediction), points)
+
+
+def _name(picture: Path, prediction: Prediction) -> str:
+    return f"{picture.stem}_{prediction.method.name}"
+
+
 def _share(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> np.ndarray:
     """float32 [h, w]: the share of each cell's pixels that lies in one of `regions`."""
+    inside = _mask(picture, prediction, regions)
+    return density_inside(np.ones_like(prediction.density), inside, prediction.method.stride)
+
+
+def _mask(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> np.ndarray:
+    """bool [height, width]: the pixels that lie in one of `regions`."""
     height, width = prediction.height, prediction.width
     inside = np.zeros((height, width), bool)
     for region in regions:
@@ -144,7 +171,7 @@ def _share(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> 
                 f"{picture}: {called} holds none of its {width} × {height} pixels; expected x, y in pixels"
             )
         inside |= mask
-    return density_inside(np.ones_like(prediction.density), inside, prediction.method.stride)
+    return inside
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -41,6 +41,7 @@ def finished(host: Host, run: Run, data: RunData, trained: Trained, results: lis
             **_scores(results),
             "extra": extra,
             "inexact_images": inexact,
+            "own_points": bool(results[0].located and results[0].located.own),
             "per_image": [_image(result) for result in results],
         },
     }
@@ -99,12 +100,14 @@ def _scores(results: list[ImageResult]) -> dict[str, Any]:
 
 def _extra_metrics(host: Host, results: list[ImageResult]) -> tuple[dict[str, float | None], list[str]]:
     """Plugins' metrics by name. One that raises costs its own number, not the run that was just trained."""
-    true, predicted = (np.array([getattr(result, key) for result in results]) for key in ("true", "predicted"))
+    counts: Any = [np.array([getattr(result, key) for result in results]) for key in ("true", "predicted")]
+    located = [result.located for result in results if result.located]
+    points = [[found.true for found in located], [found.points for found in located]]
     values: dict[str, float | None] = {}
     complaints = []
     for name, metric in sorted(host.metrics.items()):
         try:
-            values[name] = _number(metric.of(true, predicted))
+            values[name] = _number(metric.of(*(counts if metric.takes == "counts" else points)))
         except Exception as error:
             values[name] = None
             complaints.append(f"metric {name} raised {type(error).__name__}: {error}")
@@ -112,6 +115,7 @@ def _extra_metrics(host: Host, results: list[ImageResult]) -> tuple[dict[str, fl
 
 
 def _image(result: ImageResult) -> dict[str, Any]:
+    located = result.located
     return {
         "image": result.image,
         "true": result.true,
@@ -122,6 +126,7 @@ def _image(result: ImageResult) -> dict[str, Any]:
         "groups": {key: value for key, value in result.groups.items() if key not in OWN_GROUPS},
         "height": result.height,
         "width": result.width,
+        "located": located and {"points": len(located.points), "matched": dict(located.matched)},
     }
 
 

@@ -84,10 +84,18 @@ class Training(_Strict):
     learned: dict[str, float] = {}
 
 
+class Located(_Strict):
+    """How many points were predicted, and how many of them are a head's, by tolerance (`harness.localisation.tolerances`)."""
+
+    points: int = Field(ge=0)
+    matched: dict[str, int]
+
+
 class ImageCount(_Strict):
     """One test image: counts, their 8×8 grids (row by row, 64 numbers), the seconds of its forward pass, its groups.
 
-    `height` and `width` are the pixels of the picture that was predicted; None in records made before they were kept.
+    `height` and `width` are the pixels of the picture that was predicted; these and `located` are None in records made before
+    they were kept.
     """
 
     image: str
@@ -99,10 +107,14 @@ class ImageCount(_Strict):
     groups: dict[str, str] = {}
     height: int | None = Field(default=None, gt=0)
     width: int | None = Field(default=None, gt=0)
+    located: Located | None = None
 
 
 class Results(_Strict):
-    """Errors on the test images, in heads. `inexact_images`: those too large to be seen whole by a network that must."""
+    """Errors on the test images, in heads. `inexact_images`: those too large to be seen whole by a network that must.
+
+    `own_points`: whether the points that were matched are the method's own, not the peaks of its density.
+    """
 
     mae: float
     rmse: float
@@ -110,6 +122,7 @@ class Results(_Strict):
     game: list[float] = Field(min_length=4, max_length=4)
     extra: dict[str, float | None] = {}
     inexact_images: int = 0
+    own_points: bool = False
     per_image: list[ImageCount]
 
 

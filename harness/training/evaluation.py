@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from harness import metrics
-from harness.data.regions import density_inside
+from harness import localisation, metrics
+from harness.data.regions import density_inside, points_inside
 from harness.data.scenes import Scene
 from harness.method import Method
 from harness.training import sharing
-from harness.training.prediction import density_of, inexact
+from harness.training.prediction import Prediction, inexact, points_of, prediction_of
 
 OWN_GROUPS = ("fold", "frame")  # what a benchmark needs to find or split its samples says nothing about an image
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the heads of one image are, and were found.
+
+    Attributes:
+        true: float64 [N, 2], (x, y) of the annotated heads in pixels.
+        points: float64 [M, 3], (x, y, score) of the predicted ones.
+        own: whether the method says itself where they are; else they are the peaks of its density.
+        matched: how many of both are pairs, by tolerance (`harness.localisation.tolerances`).
+    """
+
+    true: np.ndarray
+    points: np.ndarray
+    own: bool
+    matched: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,8 @@ class ImageResult:
     """One image: its counts, the 8×8 grids they add up from, and the seconds its forward pass took.
 
     `density` is its predicted map, float32 [ceil(H/stride), ceil(W/stride)], where it was asked to be kept; `inexact` says
-    that it was too large to be seen whole by a network that must; `height` and `width` are its pixels.
+    that it was too large to be seen whole by a network that must; `height` and `width` are its pixels. `located` is there where
+    points were asked for.
     """
 
     image: str
@@ -38,6 +56,7 @@ class ImageResult:
     inexact: bool = False
     height: int | None = None
     width: int | None = None
+    located: Located | None = None
 
 
 def evaluate(
@@ -47,22 +66,25 @@ def evaluate(
     images: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
     keep: Collection[str] = (),
+    locate: bool = False,
 ) -> list[ImageResult]:
-    """Predicts every image whole, batch 1. `network` is the inference network: image → density.
+    """Predicts every image whole, batch 1. `network` is the inference network: image → density (and points).
 
     The true count of an image is the number of its annotated points, never an integral; see `Benchmark.protocol`.
 
     Args:
         images: how many there are, for `progress`, which is called as (done, images).
         keep: names of the images whose density map the results keep.
+        locate: whether the predicted points are matched with the annotated heads.
     """
     results = []
     for number, scene in enumerate(scenes):
         image, points = scene.image, scene.points
         started = time.perf_counter()
         with sharing.on_every_device():
-            density = density_of(network, method, image)
+            prediction = prediction_of(network, method, image)
         seconds = time.perf_counter() - started
+        density = prediction.density
         if scene.region is not None:
             density = density_inside(density, scene.region, method.stride)
         height, width = image.shape[:2]
@@ -79,10 +101,19 @@ def evaluate(
                 inexact=inexact(method, image.shape),
                 height=height,
                 width=width,
+                located=_located(replace(prediction, density=density), scene, method.stride) if locate else None,
             )
         )
         progress(number + 1, images)
     return results
+
+
+def _located(prediction: Prediction, scene: Scene, stride: int) -> Located:
+    points = points_of(prediction, stride)
+    if scene.region is not None:
+        points = points_inside(points, scene.region)
+    own = prediction.candidates is not None
+    return Located(scene.points, points, own, localisation.matched(points, scene.points, scene.boxes))
 
 
 def by_group(results: list[ImageResult]) -> dict[str, dict[str, dict[str, float]]]:
@@ -113,3 +144,9 @@ def summary(results: list[ImageResult]) -> dict[str, Any]:
         "nae": metrics.nae(true, predicted),
         "game": [metrics.game(level, true_grid, predicted_grid) for level in range(4)],
     }
+
+
+def localised(results: list[ImageResult]) -> dict[str, tuple[float, float, float]]:
+    """Precision, recall and F1 by tolerance, of sums over `results`; empty where points were not asked for."""
+    located = [(result.true, result.located) for result in results]
+    return localisation.summary([(true, len(found.points), found.matched) for true, found in located if found])

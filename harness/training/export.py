@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.data.crops import pad_to
 from harness.errors import HarnessError, one_line
-from harness.method import Method
+from harness.method import Method, named_outputs
 from harness.training import backend
 
 TOLERANCE = 1e-3  # of a map's largest value in each cell, and of its sum in the count
@@ -115,7 +115,7 @@ def pictures_to_compare(image: np.ndarray, multiple: int, size: tuple[int, int] 
 def export(
     network: Any, method: Method, path: Path, name: str, image: np.ndarray, size: tuple[int, int] | None = None
 ) -> list[Agreement]:
-    """Writes `network` (image → density) to the new file, or folder, `path`. Keras must run on TensorFlow.
+    """Writes `network` to the new file, or folder, `path`: image → density, without points. Keras must run on TensorFlow.
 
     The file takes float32 [B, H, W, C], values 0–255, and gives float32 [B, H/stride, W/stride, 1], heads a cell.
 
@@ -133,6 +133,7 @@ def export(
     """
     if path.exists():
         raise HarnessError(f"{path}: already there; expected a new name")
+    network = _of_one_output(network)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="partial-", dir=path.parent) as folder:
@@ -144,6 +145,13 @@ def export(
     except OSError as error:
         raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
     return found
+
+
+def _of_one_output(network: Any) -> Any:
+    import keras
+
+    outputs = named_outputs(network.output)
+    return network if len(outputs) == 1 else keras.Model(network.input, outputs["density"], name=network.name)
 
 
 def _converted(

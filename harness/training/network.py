@@ -13,7 +13,7 @@ from harness.data.crops import CropSize
 from harness.method import Method, ModelOptions, Stage, named_outputs
 from harness.nn.batch import Batch
 from harness.training import resident, steps
-from harness.training.optimizers import optimizer_of
+from harness.training.optimizers import optimizer_of, with_rates
 
 
 class PointTrainer(keras.Model):
@@ -45,11 +45,21 @@ class PointTrainer(keras.Model):
         self._averages = bool(ema)
         self._weights_of_terms = dict(stage.loss_weights)
         self._l2 = stage.l2
-        self.compile(optimizer=optimizer_of(stage, ema, clip), jit_compile=jit_compile)
+        optimizer = with_rates(optimizer_of(stage, ema, clip), self._rates(stage))
+        self.compile(optimizer=optimizer, jit_compile=jit_compile)
         # Under float16 compiling wraps it in one that scales the loss and has variables of its own.
         self.optimizer.build(self.trainable_variables)
         # A recompiled model keeps the step that was traced for the last stage unless it is made again.
         self.train_function = None
+
+    def _rates(self, stage: Stage) -> dict[int, float]:
+        """What `stage` multiplies its rate with for single variables, by their `id`."""
+        return {
+            id(variable): next(factor for name, factor in stage.rates.items() if matches(layer.name, name))
+            for layer in self.network.layers
+            if any(matches(layer.name, name) for name in stage.rates)
+            for variable in layer.trainable_variables
+        }
 
     def train(self, images: Any, points: Any, maps: Mapping[str, Any] | None = None) -> float:
         """One step; returns its loss before the step. `maps`: the method's label maps, float32 [B, h, w, 1] by name."""

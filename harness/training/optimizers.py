@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, one_line
@@ -16,6 +17,22 @@ def optimizer_of(stage: Stage, ema: float = 0.0, clip: float = 0.0) -> keras.opt
     import keras
 
     return keras.optimizers.get({"class_name": stage.optimizer, "config": _config(stage, ema, clip)})
+
+
+def with_rates(optimizer: keras.optimizers.Optimizer, factors: Mapping[int, float]) -> keras.optimizers.Optimizer:
+    """`optimizer`, its learning rate multiplied for single variables: `factors` by `id` of the variable, 1 where not there."""
+    update = optimizer._backend_update_step  # the one place where all backends hand rate and variables over together
+
+    def update_by_rate(gradients: list[Any], variables: list[Any], rate: Any) -> None:
+        pairs = list(zip(gradients, variables, strict=True))
+        of_pairs = [factors.get(id(variable), 1.0) for variable in variables]
+        for factor in sorted(set(of_pairs)):
+            chosen = [pair for pair, its in zip(pairs, of_pairs, strict=True) if its == factor]
+            update([gradient for gradient, _ in chosen], [variable for _, variable in chosen], rate * factor)
+
+    if factors:
+        optimizer._backend_update_step = update_by_rate
+    return optimizer
 
 
 def check(recipe: Recipe) -> None:

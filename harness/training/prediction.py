@@ -1,15 +1,17 @@
-"""Whole images → density maps, whatever their size."""
+"""Whole images → density maps, and points where a network has them, whatever their size."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from harness import localisation
 from harness.data.crops import pad_to
-from harness.method import Method
+from harness.method import Method, named_outputs
 from harness.training import backend
 
 LARGEST_WHOLE = 2_500_000  # pixels; larger images are predicted in tiles, which bounds memory
@@ -19,11 +21,34 @@ FIXED_SIDES = (256, 512, 1024)  # of tiles where every size of picture is a comp
 OWN_SHARE = 2.5  # the least side of such a tile, in margins: two of them are not its own
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one image, on its ceil(H/stride) × ceil(W/stride) cells that begin inside the image.
+
+    Attributes:
+        density: float32 [h, w], heads a cell; its sum is the predicted count.
+        candidates: float32 [h, w, 3·K], the network's "points" (`harness.localisation.accepted`); None where it has none.
+    """
+
+    density: np.ndarray
+    candidates: np.ndarray | None = None
+
+
+def points_of(prediction: Prediction, stride: int) -> np.ndarray:
+    """float64 [N, 3], (x, y, score) in pixels: the method's own points, or the peaks of its density where it has none."""
+    return localisation.points_of(prediction.density, prediction.candidates, stride)
+
+
 def density_of(network: Any, method: Method, image: np.ndarray) -> np.ndarray:
-    """`predict_density` as `method` needs it: on JAX, which compiles for each size, in tiles of few sizes where it is local."""
+    """The density alone of `prediction_of`."""
+    return prediction_of(network, method, image).density
+
+
+def prediction_of(network: Any, method: Method, image: np.ndarray) -> Prediction:
+    """`predict` as `method` needs it: on JAX, which compiles for each size, in tiles of few sizes where it is local."""
     sides = fixed_sides(method.margin, method.side_multiple) if method.local and backend.compiles_each_size() else ()
     largest = LARGEST_WHOLE if method.local else LARGEST_WHOLE_GLOBAL
-    return predict_density(network, image, method.stride, method.side_multiple, method.margin, largest, sides=sides)
+    return predict(network, image, method.stride, method.side_multiple, method.margin, largest, sides=sides)
 
 
 def fixed_sides(margin: int, multiple: int) -> tuple[int, ...]:
@@ -38,7 +63,12 @@ def inexact(method: Method, shape: tuple[int, ...]) -> bool:
     return not method.local and shape[0] * shape[1] > LARGEST_WHOLE_GLOBAL
 
 
-def predict_density(
+def predict_density(*arguments: Any, **options: Any) -> np.ndarray:
+    """The density alone of `predict`, which takes the same."""
+    return predict(*arguments, **options).density
+
+
+def predict(
     network: Any,
     image: np.ndarray,
     stride: int,
@@ -47,14 +77,14 @@ def predict_density(
     largest: int = LARGEST_WHOLE,
     tile: int = 0,
     sides: tuple[int, ...] = (),
-) -> np.ndarray:
-    """The density map of one image; its sum is the predicted count.
+) -> Prediction:
+    """The maps of one image.
 
     Sides that are no multiple of `multiple` are continued to the right and below by their last column and row; output
     cells wholly behind the frame are dropped and one that straddles it is kept, so no head is lost or resized away.
 
     Args:
-        network: from float32 [1, H, W, C] to density [1, H/stride, W/stride, 1].
+        network: from float32 [1, H, W, C] to density [1, H/stride, W/stride, 1], or to a dict of it and "points".
         image: uint8 [H, W, C].
         margin: pixels around a tile that its density may depend on.
         largest: pixels above which the image is predicted in tiles.
@@ -62,9 +92,6 @@ def predict_density(
         sides: where there are any, images of every size are predicted in tiles of these sides, multiples of `multiple`: they
             lie inside the image, and where one ends at the image's border it sees that border as the whole image would. An
             image with a side below the least of them is predicted whole along it, a shape of its own.
-
-    Returns:
-        float32 [ceil(H/stride), ceil(W/stride)].
     """
     height, width = image.shape[:2]
     rows, columns = -(-height // stride), -(-width // stride)
@@ -76,8 +103,14 @@ def predict_density(
         tile = max(multiple, (tile or TILE) // multiple * multiple)
         down, across = (_tiles(length, margin, tile) for length in padded.shape[:2])
     else:
-        return _forward(network, padded)[:rows, :columns]
-    return _in_tiles(network, padded, stride, down, across)[:rows, :columns]
+        return _of_image(_forward(network, padded), rows, columns)
+    return _of_image(_in_tiles(network, padded, stride, down, across), rows, columns)
+
+
+def _of_image(maps: Mapping[str, np.ndarray], rows: int, columns: int) -> Prediction:
+    """Without the cells behind the frame."""
+    kept = {name: values[:rows, :columns] for name, values in maps.items()}
+    return Prediction(kept["density"][:, :, 0], kept.get("points"))
 
 
 class _Tile(NamedTuple):
@@ -91,15 +124,21 @@ class _Tile(NamedTuple):
 
 def _in_tiles(
     network: Any, image: np.ndarray, stride: int, down: Sequence[_Tile], across: Sequence[_Tile]
-) -> np.ndarray:
-    """The density [H/stride, W/stride] of a padded image from its tiles, whose kept parts cover it."""
-    density = np.zeros((image.shape[0] // stride, image.shape[1] // stride), np.float32)
+) -> dict[str, np.ndarray]:
+    """The maps [H/stride, W/stride, …] of a padded image from its tiles, whose kept parts cover it.
+
+    Points are relative to their cells, so that they are cut and put together as a density is.
+    """
+    whole: dict[str, np.ndarray] = {}
     for row, column in itertools.product(down, across):
-        part = _forward(network, image[row.begin : row.end, column.begin : column.end])
         kept = [slice(one.first // stride, one.last // stride) for one in (row, column)]
         own = [slice((one.first - one.begin) // stride, (one.last - one.begin) // stride) for one in (row, column)]
-        density[tuple(kept)] = part[tuple(own)]
-    return density
+        for name, part in _forward(network, image[row.begin : row.end, column.begin : column.end]).items():
+            if name not in whole:
+                size = (image.shape[0] // stride, image.shape[1] // stride, part.shape[-1])
+                whole[name] = np.zeros(size, np.float32)
+            whole[name][tuple(kept)] = part[tuple(own)]
+    return whole
 
 
 def _tiles(length: int, margin: int, tile: int) -> list[_Tile]:
@@ -132,5 +171,6 @@ def spans(length: int, margin: int, sides: tuple[int, ...]) -> list[tuple[int, i
     return best or [(0, length)]
 
 
-def _forward(network: Any, image: np.ndarray) -> np.ndarray:
-    return backend.forward(network, image[None].astype(np.float32))[0, :, :, 0]
+def _forward(network: Any, image: np.ndarray) -> dict[str, np.ndarray]:
+    outputs = named_outputs(backend.forward(network, image[None].astype(np.float32)))
+    return {name: values[0] for name, values in outputs.items()}

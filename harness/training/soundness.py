@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from harness.errors import nearest
+from harness.localisation import ACCEPTED
 from harness.method import Method, ModelOptions, Recipe, inference_network, named_outputs
 from harness.nn.batch import Batch
 from harness.training.any_size import check_any_size
@@ -90,10 +91,11 @@ def crops(method: Method, options: ModelOptions, seed: int = 0) -> tuple[np.ndar
 
 
 def check_density(method: Method, network: keras.Model) -> None:
-    """Its map has one channel, the declared stride, and is float32."""
+    """Its map has one channel, the declared stride, and is float32; where it has points, the map is their number."""
     length = side(method)
     images = np.random.default_rng(1).integers(0, 255, (2, length, 2 * length, method.channels)).astype(np.float32)
-    density = _forward(method, network, images)["density"]
+    outputs = _forward(method, network, images)
+    density = outputs["density"]
     expected = (2, length // method.stride, 2 * length // method.stride, 1)
     if tuple(density.shape) != expected:
         raise wrong(
@@ -105,6 +107,42 @@ def check_density(method: Method, network: keras.Model) -> None:
     dtype = keras.backend.standardize_dtype(density.dtype)
     if dtype != "float32":
         raise wrong(method, method.build, f"its density is {dtype}; expected float32, whatever the precision inside")
+    if "points" in outputs:
+        _check_points(method, outputs["points"], ops.convert_to_numpy(density)[..., 0], 2 * length)
+
+
+def _check_points(method: Method, points: Any, density: np.ndarray, width: int) -> None:
+    """Its candidates are float32 [B, h, w, 3·K] with scores from 0 to 1, and `density` [B, h, w] counts those it accepts."""
+    shape, cells = tuple(points.shape), density.shape
+    if shape[:3] != cells or len(shape) != 4 or not shape[3] or shape[3] % 3:
+        raise wrong(
+            method,
+            method.build,
+            f"its points of a {width // 2}×{width} image are {shape}; expected ({', '.join(map(str, cells))}, 3·K): "
+            f"K times x, y, score a cell",
+        )
+    dtype = keras.backend.standardize_dtype(points.dtype)
+    if dtype != "float32":
+        raise wrong(method, method.build, f"its points are {dtype}; expected float32, whatever the precision inside")
+    values = ops.convert_to_numpy(points).reshape(*cells, -1, 3)
+    scores = values[..., 2]
+    odd = ~np.isfinite(values).all(axis=-1) | (scores < 0) | (scores > 1)
+    if odd.any():
+        x, y, score = values[odd][0]
+        raise wrong(
+            method,
+            method.build,
+            f"one of its points is x {x:g}, y {y:g}, score {score:g}; expected finite numbers and a score from 0 to 1",
+        )
+    counted = (scores >= ACCEPTED).sum(axis=-1)
+    if np.abs(counted - density).max() > ROUND_OFF:
+        found, expected_number = density.sum(), counted.sum()
+        raise wrong(
+            method,
+            method.build,
+            f"its density counts {found:.6g} heads, but {expected_number} of its points have a score of at least {ACCEPTED:g}; "
+            f"expected their number in each cell",
+        )
 
 
 def check_loss(method: Method, network: keras.Model, options: ModelOptions) -> tuple[str, ...]:
@@ -152,26 +190,30 @@ def check_names(method: Method, layers: set[str], terms: set[str], recipe: Recip
                     method.loss,
                     f"stage {stage.name!r} weighs the term {name!r}, which its loss does not return.{nearest(name, terms)}",
                 )
-        for pattern in stage.trains:
+        asked = [("trains", pattern) for pattern in stage.trains] + [("sets the rate of", name) for name in stage.rates]
+        for what, pattern in asked:
             if not any(matches(name, pattern) for name in layers):
                 raise wrong(
                     method,
                     method.build,
-                    f"stage {stage.name!r} trains {pattern!r}: no layer with weights is called so.{nearest(pattern, layers)}",
+                    f"stage {stage.name!r} {what} {pattern!r}: no layer with weights is called so.{nearest(pattern, layers)}",
                 )
 
 
 def check_scale(method: Method, network: keras.Model, options: ModelOptions) -> None:
-    """With twice the density scale and the same weights the map is half as large; a unit of its own leaves it as it is."""
+    """With twice the density scale and the same weights the map is half as large; the same with a unit of its own or points."""
     twice = built(method, replace(options, density_scale=2 * options.density_scale))
     twice.set_weights(network.get_weights())
     length = side(method)
     images = np.random.default_rng(2).integers(0, 255, (1, length, length, method.channels)).astype(np.float32)
-    first, second = (ops.convert_to_numpy(_forward(method, each, images)["density"]) for each in (network, twice))
+    outputs = [_forward(method, each, images) for each in (network, twice)]
+    first, second = (ops.convert_to_numpy(each["density"]) for each in outputs)
     size = float(np.abs(first).max())
     expected, advice = 0.5, "multiply the last layer's output with options.heads_a_cell(stride), or declare Method.unit"
     if method.unit:
         expected, advice = 1.0, f"it declares a unit of its own ({method.unit:g})"
+    elif "points" in outputs[0]:
+        expected, advice = 1.0, "a number of points has no scale"
     if size and np.abs(second - expected * first).max() > ROUND_OFF * size:
         found = np.abs(second).sum() / np.abs(first).sum()
         raise wrong(

@@ -351,7 +351,10 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
         "from harness import Metric, hookimpl\n"
         "@hookimpl\n"
         "def harness_metrics():\n"
-        "    return [Metric('bias', 'bias', lambda true, predicted: float((predicted - true).mean()))]\n"
+        "    return [\n"
+        "        Metric('bias', 'bias', lambda true, predicted: float((predicted - true).mean())),\n"
+        "        Metric('found', 'found', lambda true, points: float(sum(map(len, points))), takes='points'),\n"
+        "    ]\n"
         "@hookimpl\n"
         "def harness_callbacks(run):\n"
         "    import keras\n"
@@ -384,6 +387,13 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
     bias = np.mean([image.predicted - image.true for image in record.results.per_image])
     assert record.results.extra["bias"] == pytest.approx(bias)
     assert record.results.extra["odd"] is None
+    located = [image.located for image in record.results.per_image if image.located]
+    assert len(located) == len(record.results.per_image) and not record.results.own_points
+    assert record.results.extra["found"] == sum(one.points for one in located)
+    heads = sum(image.true for image in record.results.per_image)
+    for name in ("4", "8"):
+        f1 = 2 * sum(one.matched[name] for one in located) / (heads + record.results.extra["found"])
+        assert record.results.extra[f"f1_{name}"] == pytest.approx(f1)
     for complaint in ("metric odd raised ZeroDivisionError", "harness_callbacks raised RuntimeError: no server"):
         assert complaint in record.message and complaint in done.stderr
     lines = (tmp_path / "epochs.txt").read_text().splitlines()

@@ -42,6 +42,7 @@ def test_eval_gives_what_the_bench_gave(harness: Command, trained: Path) -> None
         "rmse",
         "nae",
         "game",
+        "localisation",
         "groups",
         "seconds",
         "per_image",
@@ -50,6 +51,11 @@ def test_eval_gives_what_the_bench_gave(harness: Command, trained: Path) -> None
     ours = {image["image"]: image["predicted"] for image in result["per_image"]}
     for image in record.results.per_image:
         assert ours[image.image] == pytest.approx(image.predicted, rel=1e-5)
+    matched = sum(image.located.matched["8"] for image in record.results.per_image if image.located)
+    heads = sum(image.true for image in record.results.per_image)
+    assert list(result["localisation"]) == ["4", "8"]
+    # On a ground that is drawn even, round-off decides which peaks are highest.
+    assert result["localisation"]["8"]["recall"] == pytest.approx(matched / heads, abs=0.02)
     errors = [image["predicted"] - image["true"] for image in result["per_image"]]
     assert result["mae"] == pytest.approx(np.abs(errors).mean())
     assert result["game"][0] == pytest.approx(result["mae"])
@@ -86,8 +92,19 @@ def test_count_prints_counts_and_draws_overlays(harness: Command, trained: Path,
     assert all(np.isfinite(entry["count"]) for entry in counted)
     height, width, _ = cv2.imread(str(tmp_path / counted[1]["overlay"])).shape
     assert width == 4 * 87 and height > 4 * 131  # enlarged, with a legend below
-    lines = harness("count", *images, "--method", "mcnn", "--weights", trained).stdout.splitlines()
+    options = ["--method", "mcnn", "--weights", trained, "--points", "found", "--csv", "counts.csv"]
+    lines = harness("count", *images, *options).stdout.splitlines()
     assert [float(line.split()[0]) for line in lines] == pytest.approx([entry["count"] for entry in counted], abs=0.06)
+    assert [line.rpartition("  → ")[2] for line in lines] == [f"found/{Path(name).stem}_mcnn.csv" for name in images]
+    assert sorted(path.name for path in (tmp_path / "found").glob("*.png")) == [
+        "deep_mcnn.png",
+        "odd_mcnn.png",
+        "one_mcnn.png",
+    ]
+    assert [
+        image["file_name"] for image in json.loads((tmp_path / "found" / "points.json").read_text())["images"]
+    ] == list(images)
+    assert (tmp_path / "counts.csv").read_text().startswith("image,count,points\n")
 
 
 def test_count_names_what_it_cannot_read(harness: Command, trained: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.files.region_file import Region
 from harness.host.plugins import load_host
 from harness.method import Method
-from harness.runs.counting import Prediction, by_density, counts, draw, pictures_of, write_csv
+from harness.runs.counting import Prediction, by_density, counts, draw, located, pictures_of, write_csv
 
 PICTURE = Path("street.jpg")
 WHOLE = np.array([[0.0, 0.0], [90.0, 0.0], [90.0, 72.0], [0.0, 72.0]])
@@ -148,3 +148,25 @@ def test_outside_of_the_region_the_photograph_is_drawn_as_it_is(method: Method, 
     shown = cv2.imread(str(draw(tmp_path / "drawn", tmp_path / "grey.png", prediction, [left])))
     assert np.abs(shown[:64, :300].astype(int) - 90).mean() > 10
     np.testing.assert_array_equal(shown[:64, 340:], grey[:, 340:])
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["peaks", "its own"])
+def test_points_are_those_inside_the_regions(method: Method, tmp_path: Path, own: bool) -> None:
+    """Six heads, three of them left of the middle: at the centres of their cells, or where the candidates say."""
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 640, 3), 90, np.uint8))
+    density, candidates = np.zeros((8, 80), np.float32), np.zeros((8, 80, 3), np.float32)
+    cells = [(1, 5), (6, 20), (3, 38), (1, 41), (5, 60), (6, 75)]  # row, column
+    for row, column in cells:
+        density[row, column], candidates[row, column] = 1.0, (6.0, 2.5, 0.75)
+    prediction = Prediction(method, density, 64, 640, candidates=candidates if own else None)
+    places = [(8 * column + (6 if own else 4), 8 * row + (2.5 if own else 4)) for row, column in cells]
+    left = [Region(name, np.array(corners, float)) for name, corners in HALVES.items()]
+    for regions, expected in (((), places), (left, places[:3])):
+        found = located(tmp_path / "found", tmp_path / "grey.png", prediction, regions)
+        with found.table.open(newline="", encoding="utf-8") as file:
+            rows = [(float(row["x"]), float(row["y"]), float(row["score"])) for row in csv.DictReader(file)]
+        assert sorted(rows) == sorted((x, y, 0.75 if own else 1.0) for x, y in expected)
+        assert found.table.name == "grey_csrnet.csv" and found.size == (64, 640)
+
+
+HALVES = {"upper": [[0, 0], [320, 0], [320, 30], [0, 30]], "lower": [[0, 30], [320, 30], [320, 64], [0, 64]]}

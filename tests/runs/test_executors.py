@@ -105,7 +105,7 @@ def test_a_ray_cluster_that_loses_a_worker_makes_every_cell(tmp_path: Path, alon
         capture_output=True,
         text=True,
         timeout=400,
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"},
     )
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     assert "\nkilled" in done.stdout, done.stdout

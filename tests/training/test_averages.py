@@ -1,4 +1,4 @@
-"""Averaged weights and clipped gradients, against NumPy, on every backend."""
+"""Averaged weights, clipped gradients and rates of single layers, against NumPy, on every backend."""
 
 from __future__ import annotations
 
@@ -90,6 +90,25 @@ def test_a_clipped_step_is_the_unclipped_one_shortened_to_the_norm() -> None:
     np.testing.assert_allclose(unclipped, whole, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.backend
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_single_layers_have_rates_of_their_own(optimizer: str) -> None:
+    """A first step of SGD and of Adam is in proportion to the rate, weight by weight; clipped or not."""
+    method, moves = load_host([PLUGIN]).method("tiny"), []
+    names = [layer.name for layer in method.build(ModelOptions()).layers if layer.count_params()]
+    assert len(names) > 1
+    for rates in ({}, {names[0]: 0.25, "*": 0.5}):
+        made = trainer(method)
+        made.start(Stage(optimizer=optimizer, learning_rate=0.01, rates=rates), False, clip=1.0)
+        before = [np.array(weight) for weight in made.network.get_weights()]
+        made.step(*batch())
+        moves.append([new - old for new, old in zip(made.network.get_weights(), before, strict=True)])
+    for weight, whole, slowed in zip(made.network.weights, *moves, strict=True):
+        factor = 0.25 if weight.path.startswith(f"{names[0]}/") else 0.5
+        np.testing.assert_allclose(slowed, factor * whole, rtol=1e-2, atol=1e-6)
+        assert np.abs(whole).max() > 1e-4
+
+
 def _run(ema: float) -> Run:
     run = resolve(load_host([PLUGIN]), Request("tiny", "synth", budget="smoke"), "test")
     return replace(run, recipe=replace(run.recipe, ema=ema))
@@ -137,7 +156,10 @@ def test_recipes_refuse_what_no_average_or_norm_can_be() -> None:
         replace(COMMON, clip=-1.0)
 
 
-def test_a_recipe_that_uses_neither_keeps_its_identity() -> None:
+def test_a_recipe_that_uses_none_of_them_keeps_its_identity() -> None:
     """The fields came later; what ran before them must be found again."""
     assert not {"ema", "clip"} & set(COMMON.as_json())
+    (stage,) = COMMON.as_json()["stages"]
+    slowed = replace(COMMON, stages=(replace(COMMON.stages[0], rates={"block*": 0.1}),)).as_json()
+    assert "rates" not in stage and slowed["stages"] == ({**stage, "rates": {"block*": 0.1}},)
     assert replace(COMMON, ema=0.999, clip=1.0).as_json() == {**COMMON.as_json(), "ema": 0.999, "clip": 1.0}

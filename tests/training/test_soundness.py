@@ -99,6 +99,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"recipe": Recipe("paper", 1, stages=(Stage(trains=("frist",)),))},
         r"stage 'train' trains 'frist': no layer with weights is called so\. Did you mean 'first'\?",
     ),
+    "a misspelt layer with a rate": (
+        {"recipe": Recipe("paper", 1, stages=(Stage(rates={"frist": 0.1}),))},
+        r"stage 'train' sets the rate of 'frist': no layer with weights is called so\. Did you mean 'first'\?",
+    ),
     "no density scale": (
         {"build": network(scaled=False)},
         r"with twice the density_scale its map is 1 times as large; expected 0\.5",

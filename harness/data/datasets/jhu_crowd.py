@@ -1,9 +1,9 @@
 """JHU-CROWD (Sindagi et al., ICCV 2019) and JHU-CROWD++ (TPAMI 2020): weather, distractors, and counts from none to 25,791.
 
 Relied on: `train/`, `val/`, `test/`, each with `images/0001.jpg`, `gt/0001.txt` and `image_labels.txt`. A line of
-`gt` is one head: x y w h occlusion blur, blank-separated, (x, y) the centre of the head in pixels, taken as it is; an
-image without people has an empty file. A line of `image_labels.txt` is name, count, scene, weather (0 none, 1 fog, 2
-rain, 3 snow), distractor (0 or 1), comma-separated.
+`gt` is one head: x y w h occlusion blur, blank-separated, (x, y) the centre of the head in pixels, w and h about its
+width and height, all taken as they are; an image without people has an empty file. A line of `image_labels.txt` is
+name, count, scene, weather (0 none, 1 fog, 2 rain, 3 snow), distractor (0 or 1), comma-separated.
 """
 
 from __future__ import annotations
@@ -40,14 +40,29 @@ def index(folder: Path) -> tuple[Sample, ...]:
 
 def read_points(sample: Sample) -> np.ndarray:
     """Head centres float64 [N, 2] of one image."""
-    path = sample.annotation
-    assert path is not None
-    lines = [line.split() for line in read_lines(path) if line.strip()]
+    return checked_points(_file(sample), _columns(sample, 0))
+
+
+def read_boxes(sample: Sample) -> np.ndarray:
+    """Width and height of the same heads in pixels, float64 [N, 2]."""
+    values = _columns(sample, 2)
+    if any(len(row) < 2 for row in values) or not np.isfinite(boxes := np.array(values, float).reshape(-1, 2)).all():
+        raise DataError(f"{_file(sample)}: heads without width and height; expected x y w h occlusion blur")
+    return boxes
+
+
+def _file(sample: Sample) -> Path:
+    assert sample.annotation is not None
+    return sample.annotation
+
+
+def _columns(sample: Sample, first: int) -> list[list[float]]:
+    """Two columns of every line, from the one numbered `first`."""
+    lines = [line.split() for line in read_lines(_file(sample)) if line.strip()]
     try:
-        values = [[float(value) for value in line[:2]] for line in lines]
+        return [[float(value) for value in line[first : first + 2]] for line in lines]
     except ValueError:
-        raise DataError(f"{path}: not lines of numbers; expected x y w h occlusion blur") from None
-    return checked_points(path, values)
+        raise DataError(f"{_file(sample)}: not lines of numbers; expected x y w h occlusion blur") from None
 
 
 def level(count: int) -> str:
@@ -104,6 +119,7 @@ JHU_CROWD = Benchmark(
     index=index,
     write=write,
     read_points=read_points,
+    read_boxes=read_boxes,
     protocol={"version": 1, "coordinates": "as annotated", "true_count": "every annotated head"},
     statistics=Statistics(
         images=4_250,

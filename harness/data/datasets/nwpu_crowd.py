@@ -6,8 +6,9 @@ tested here, as in papers that had no access, and what chooses checkpoints is he
 Relied on: `train.txt` and `val.txt`, a line an image: its number, luminance (0 to 3) and scene level (0 to 4), blank-separated.
 The lists decide, not the numbers: image 3098 is of the validation set, among 3110 to 3609. Images are `0001.jpg` in `images`,
 or left in `images_part1` to `images_part5` as the archives hold them. `mats/0001.mat` has `annPoints`, N×2 (x, y) in pixels,
-taken as they are; `jsons/0001.json` has the same under "points" and is read where there is no `mats/0001.mat`. An image
-without people has an empty list. Not read: `test.txt`, the test images, and the boxes round the heads (`annBoxes`, "boxes").
+taken as they are, and `annBoxes`, N×4, the left, top, right and bottom of the box round each of these heads; `jsons/0001.json`
+has the same under "points" and "boxes" and is read where there is no `mats/0001.mat`. An image without people has empty lists.
+Not read: `test.txt` and the test images.
 
 Images are reduced to 2048 pixels on their longer side, points with them: some are 20,000 pixels wide. The authors' own code
 brings every image to that size, enlarging small ones, with sides that are multiples of 16; here small ones are left alone.
@@ -15,6 +16,7 @@ brings every image to that size, enlarging small ones, with sides that are multi
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +25,8 @@ import numpy as np
 
 from harness.benchmark import Benchmark, Sample, Statistics
 from harness.data.datasets.scaling import at_most
-from harness.errors import DataError, printable
-from harness.files.annotations import read_lines, read_points_file
+from harness.errors import DataError, one_line, printable
+from harness.files.annotations import read_lines, read_points_file, variable
 
 SETS = {"train": "train", "val": "test"}  # the authors' lists → what they are here
 LINE = re.compile(r"(\d{1,8})\s+([0-3])\s+([0-4])")
@@ -51,6 +53,25 @@ def read_points(sample: Sample) -> np.ndarray:
     """Head points float64 [N, 2] of one image."""
     assert sample.annotation is not None
     return read_points_file(sample.annotation)
+
+
+def read_boxes(sample: Sample) -> np.ndarray:
+    """Width and height of the same heads in pixels, float64 [N, 2]."""
+    path = sample.annotation
+    assert path is not None
+    try:
+        text = path.read_text(encoding="utf-8") if path.suffix == ".json" else ""
+        corners = np.array(json.loads(text)["boxes"] if text else variable(path, "annBoxes"), float).reshape(-1, 4)
+    except DataError:
+        raise
+    except Exception as error:  # parsers raise many kinds on damaged files
+        raise DataError(
+            f"{path}: no boxes ({one_line(error)}); expected left, top, right, bottom of each head"
+        ) from None
+    boxes, heads = corners[:, 2:] - corners[:, :2], len(read_points(sample))
+    if len(boxes) != heads or not np.isfinite(boxes).all():
+        raise DataError(f"{path}: {len(boxes)} boxes of {heads} heads; expected left, top, right, bottom of each head")
+    return np.abs(boxes)
 
 
 def departures(samples: tuple[Sample, ...], points: Mapping[str, np.ndarray]) -> tuple[str, ...]:
@@ -93,17 +114,15 @@ def _listed(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _annotation(folder: Path, key: str, listing: Path) -> Path:
-    mat, json = folder / "mats" / f"{key}.mat", folder / "jsons" / f"{key}.json"
-    found = next((path for path in (mat, json) if path.is_file()), None)
+    mat, text = folder / "mats" / f"{key}.mat", folder / "jsons" / f"{key}.json"
+    found = next((path for path in (mat, text) if path.is_file()), None)
     if found is None:
-        raise DataError(f"{mat}: no such file, nor {json}; {listing.name} lists {key}")
+        raise DataError(f"{mat}: no such file, nor {text}; {listing.name} lists {key}")
     return found
 
 
 def write(folder: Path, images: int, seed: int) -> None:
     """Drawn scenes in the authors' layout: three quarters train. One in five shows nobody, one in ten is 2100 pixels wide."""
-    import json
-
     from harness.data.datasets import drawing
 
     lists: dict[str, list[str]] = {name: [] for name in SETS}
@@ -137,6 +156,7 @@ NWPU_CROWD = at_most(
         index=index,
         write=write,
         read_points=read_points,
+        read_boxes=read_boxes,
         protocol={
             "version": 1,
             "coordinates": "as annotated",

@@ -22,16 +22,19 @@ def at_most(longest: int, benchmark: Benchmark) -> Benchmark:
             return image
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, channels)
 
-    def read_points(sample: Sample) -> np.ndarray:
-        points = benchmark.read_points(sample)
+    def scale(sample: Sample) -> tuple[float, float]:
         width, height = image_size(sample)
         small_height, small_width = reduced(height, width, longest)
-        return points * (small_width / width, small_height / height)
+        return small_width / width, small_height / height
+
+    def read_boxes(sample: Sample) -> np.ndarray:
+        return benchmark.read_boxes(sample) * scale(sample)  # type: ignore[misc]
 
     return replace(
         benchmark,
         read_image=read_image,
-        read_points=read_points,
+        read_points=lambda sample: benchmark.read_points(sample) * scale(sample),
+        read_boxes=read_boxes if benchmark.read_boxes else None,
         seen_as=f"longest side {longest}",
         protocol={**benchmark.protocol, "longest_side": longest},
     )

@@ -1,0 +1,62 @@
+"""The table of localisation: precision, recall and F1 of each row's points, at each tolerance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness import localisation
+from harness.reporting.comparison import LEFT, section_of, table_name, title_of
+from harness.reporting.rows import Comparison, Row
+from harness.reporting.tables import Cell, Table, number, words
+from harness.runs.records import Record
+
+POINTS = "points"
+OWN, PEAKS = "its own", "peaks"
+NOTES = (
+    "one-to-one matches of predicted points and annotated heads, as many as can be made of pairs within the tolerance, summed "
+    "over a run's test images; means over runs. Higher is better",
+    f"points: {OWN}, or {PEAKS}: as many of the highest local maxima of the density as it counts heads, hardly ever "
+    f"in neighbouring cells, so that coarse densities find few of a dense crowd",
+)
+BOXES = "box small, box large: within half the shorter side, half the diagonal of the head's box (NWPU-Crowd)"
+
+
+def localisation_table(comparison: Comparison) -> Table | None:
+    """The table of one comparison; None where no record says which points are heads."""
+    rows = [(row, [scores(record) for record in row.records]) for row in comparison.rows]
+    rows = [(row, runs) for row, runs in rows if runs and all(runs)]  # others do not stand for a run that has none
+    names = list(dict.fromkeys(name for _, runs in rows for run in runs for name in run))
+    if not names:
+        return None
+    headers = [f"{what} {localisation.named(name)}" for name in names for what in ("precision", "recall", "F1")]
+    return Table(
+        table_name(comparison.key, "localisation"),
+        f"{title_of(comparison)}: localisation",
+        ("method", POINTS, *headers),
+        tuple((words(row.title), _points(row), *_cells(runs, names)) for row, runs in rows),
+        NOTES + ((BOXES,) if any(name.startswith("box") for name in names) else ()),
+        LEFT | {POINTS},
+        section_of(comparison.key),
+    )
+
+
+def scores(record: Record) -> dict[str, tuple[float, float, float]]:
+    """Precision, recall and F1 of a run by tolerance; empty where its points were not matched."""
+    images = record.results.per_image if record.results else []
+    return localisation.summary(
+        [(image.true, image.located.points, image.located.matched) for image in images if image.located]
+    )
+
+
+def _points(row: Row) -> Cell:
+    return words(OWN if all(record.results and record.results.own_points for record in row.records) else PEAKS)
+
+
+def _cells(runs: Sequence[dict[str, tuple[float, float, float]]], names: Sequence[str]) -> list[Cell]:
+    """Means over runs; empty where a run has none."""
+    nothing = (math.nan,) * 3
+    means = [float(value) for name in names for value in np.mean([run.get(name, nothing) for run in runs], axis=0)]
+    return [number(None if math.isnan(mean) else mean, 3) for mean in means]
