@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -129,28 +131,44 @@ def counts(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> 
     return rows
 
 
-def draw(folder: Path, picture: Path, prediction: Prediction, regions: Sequence[Region]) -> Path:
-    """Writes the picture with its density drawn over it into `folder`; what lies outside of all regions is left out."""
+def names_of(pictures: Sequence[Path]) -> dict[Path, str]:
+    """What files made of each picture are called: its stem, or where several have that, its folders and its suffix too."""
+    stems = Counter(path.stem for path in set(pictures))
+    parent = Path(os.path.commonpath([path.absolute().parent for path in pictures])) if pictures else Path()
+    found: dict[Path, str] = {}
+    for path in pictures:
+        parts = path.absolute().relative_to(parent).parts
+        name = path.stem if stems[path.stem] == 1 else "_".join(parts).replace(".", "_")
+        while name in (other for at, other in found.items() if at != path):
+            name += "_"
+        found[path] = name
+    return found
+
+
+def draw(
+    folder: Path, picture: Path, prediction: Prediction, regions: Sequence[Region], name: str | None = None
+) -> Path:
+    """Writes the picture with its density drawn over it to NAME_METHOD.png in `folder`; what lies outside of all regions is
+    left out. `name`: its stem where None."""
     density = prediction.density * _share(picture, prediction, regions) if regions else prediction.density
-    path, stride = folder / f"{_name(picture, prediction)}.png", prediction.method.stride
+    path = folder / f"{name or picture.stem}_{prediction.method.name}.png"
+    stride = prediction.method.stride
     write_overlay(path, read_image(picture, 3), density, stride, float(density.sum(dtype=np.float64)))
     return path
 
 
-def located(folder: Path, picture: Path, prediction: Prediction, regions: Sequence[Region]) -> Pointed:
-    """Writes the picture with its points drawn over it, and their table, into `folder`; those outside of all regions are
-    left out."""
+def located(
+    folder: Path, picture: Path, prediction: Prediction, regions: Sequence[Region], name: str | None = None
+) -> Pointed:
+    """Writes the picture with its points drawn over it, and their table, to NAME_METHOD_points.png and .csv in `folder`;
+    those outside of all regions are left out. `name`: its stem where None."""
     density, stride = prediction.density, prediction.method.stride
     if regions:
         density = density * _share(picture, prediction, regions)
     points = localisation.points_of(density, prediction.candidates, stride)
     if regions:
         points = points_inside(points, _mask(picture, prediction, regions))
-    return write_points(folder, picture, _name(picture, prediction), points)
-
-
-def _name(picture: Path, prediction: Prediction) -> str:
-    return f"{picture.stem}_{prediction.method.name}"
+    return write_points(folder, picture, f"{name or picture.stem}_{prediction.method.name}_points", points)
 
 
 def _share(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> np.ndarray:

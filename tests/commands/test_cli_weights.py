@@ -95,11 +95,13 @@ def test_count_prints_counts_and_draws_overlays(harness: Command, trained: Path,
     options = ["--method", "mcnn", "--weights", trained, "--points", "found", "--csv", "counts.csv"]
     lines = harness("count", *images, *options).stdout.splitlines()
     assert [float(line.split()[0]) for line in lines] == pytest.approx([entry["count"] for entry in counted], abs=0.06)
-    assert [line.rpartition("  → ")[2] for line in lines] == [f"found/{Path(name).stem}_mcnn.csv" for name in images]
+    assert [line.rpartition("  → ")[2] for line in lines] == [
+        f"found/{Path(name).stem}_mcnn_points.csv" for name in images
+    ]
     assert sorted(path.name for path in (tmp_path / "found").glob("*.png")) == [
-        "deep_mcnn.png",
-        "odd_mcnn.png",
-        "one_mcnn.png",
+        "deep_mcnn_points.png",
+        "odd_mcnn_points.png",
+        "one_mcnn_points.png",
     ]
     assert [
         image["file_name"] for image in json.loads((tmp_path / "found" / "points.json").read_text())["images"]

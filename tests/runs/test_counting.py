@@ -8,12 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies
 
 from harness.errors import HarnessError
 from harness.files.region_file import Region
 from harness.host.plugins import load_host
 from harness.method import Method
-from harness.runs.counting import Prediction, by_density, counts, draw, located, pictures_of, write_csv
+from harness.runs.counting import Prediction, by_density, counts, draw, located, names_of, pictures_of, write_csv
 
 PICTURE = Path("street.jpg")
 WHOLE = np.array([[0.0, 0.0], [90.0, 0.0], [90.0, 72.0], [0.0, 72.0]])
@@ -140,6 +141,25 @@ def test_a_table_has_the_columns_that_some_row_has(tmp_path: Path) -> None:
         write_csv(tmp_path / "nowhere" / "t.csv", rows)
 
 
+def test_what_is_made_of_pictures_of_one_name_has_several() -> None:
+    pictures = [Path(name) for name in ("one/1.jpg", "two/1.jpg", "two/1.png", "two/2.jpg", "two_1.jpg", "one/1.jpg")]
+    found = names_of(pictures)
+    assert list(found) == pictures[:5]
+    assert list(found.values()) == ["one_1_jpg", "two_1_jpg", "two_1_png", "2", "two_1"]
+    assert names_of([]) == {} and names_of([Path("a/b.jpg")]) == {Path("a/b.jpg"): "b"}
+    taken = names_of([Path("a/b_c.jpg"), Path("a_b/c.jpg"), Path("x/c.jpg"), Path("x/b_c.jpg")])
+    assert len(set(taken.values())) == 4
+
+
+@settings(max_examples=200, deadline=None)
+@given(strategies.lists(strategies.text("ab_./", min_size=1, max_size=8), min_size=1, max_size=6))
+def test_no_two_pictures_share_a_name(texts: list[str]) -> None:
+    pictures = [Path("x") / text.strip("/") / "p" for text in texts]
+    found = names_of(pictures)
+    assert len(set(found.values())) == len(found) == len(set(pictures))
+    assert all("/" not in name for name in found.values())
+
+
 def test_outside_of_the_region_the_photograph_is_drawn_as_it_is(method: Method, tmp_path: Path) -> None:
     grey = np.full((64, 640, 3), 90, np.uint8)
     cv2.imwrite(str(tmp_path / "grey.png"), grey)
@@ -166,7 +186,7 @@ def test_points_are_those_inside_the_regions(method: Method, tmp_path: Path, own
         with found.table.open(newline="", encoding="utf-8") as file:
             rows = [(float(row["x"]), float(row["y"]), float(row["score"])) for row in csv.DictReader(file)]
         assert sorted(rows) == sorted((x, y, 0.75 if own else 1.0) for x, y in expected)
-        assert found.table.name == "grey_csrnet.csv" and found.size == (64, 640)
+        assert found.table.name == "grey_csrnet_points.csv" and found.size == (64, 640)
 
 
 HALVES = {"upper": [[0, 0], [320, 0], [320, 30], [0, 30]], "lower": [[0, 30], [320, 30], [320, 64], [0, 64]]}
