@@ -95,7 +95,7 @@ def test_a_card_says_what_the_record_says(finished: Path) -> None:
     assert (card.name, card.kind, card.method, card.dataset) == ("tiny-synth", "dense", "tiny", "synth")
     assert (card.run, card.budget, card.recipe, card.seed, card.precision) == (
         record.id,
-        "smoke",
+        "quick",
         "common",
         0,
         "float32",
