@@ -118,7 +118,7 @@ def test_a_table_by_hand() -> None:
     assert cell(text, "MCNN", "train min") == "1.0"  # 60 s
     floor = cells(text, "*mean of the training counts (floor)*")
     assert floor[1].startswith("8.3 [")  # |25-10|, |25-20|, |25-30|
-    assert "budget smoke: at most" in text and "recipe common: the same for all" in text
+    assert "budget quick: " in text and "recipe common: the same for all" in text
 
 
 def test_published_numbers_stand_beside() -> None:
@@ -153,7 +153,7 @@ def test_folds_are_averaged_and_missing_ones_named() -> None:
 def test_what_must_not_mix_does_not() -> None:
     different = [
         make_record(),
-        make_record(budget="quick"),
+        make_record(budget="standard"),
         make_record(recipe="paper"),
         make_record(select="test-oracle"),
         make_record(data="d2"),
