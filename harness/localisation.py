@@ -32,7 +32,7 @@ def accepted(candidates: np.ndarray, stride: int) -> np.ndarray:
     return found[candidates.reshape(found.shape)[..., 2] >= ACCEPTED]
 
 
-def peaks(density: np.ndarray, stride: int) -> np.ndarray:
+def peaks(density: np.ndarray, stride: int, size: tuple[int, int] | None = None) -> np.ndarray:
     """The points of a method that predicts a density alone: its N highest local maxima, N its count, rounded.
 
     A local maximum is a cell above zero that none of its eight neighbours exceeds (`LMDS_counting` in the official code of
@@ -42,10 +42,11 @@ def peaks(density: np.ndarray, stride: int) -> np.ndarray:
     Args:
         density: float [h, w], heads a cell.
         stride: pixels a side of a cell.
+        size: height and width of the image in pixels, which may cut the last cells; where None they are whole.
 
     Returns:
-        float64 [≤ N, 3], highest first: the centre of each cell, x and y in pixels, and its heads, 1 where it has more. Less
-        than N where there are no more: neighbouring cells are never both points unless they are equal.
+        float64 [≤ N, 3], highest first: the centre of what the image has of each cell, x and y in pixels, and its heads, 1
+        where it has more. Less than N where there are no more: neighbouring cells are never both points unless they are equal.
     """
     import cv2
 
@@ -55,13 +56,23 @@ def peaks(density: np.ndarray, stride: int) -> np.ndarray:
     heads = density[rows, columns].astype(float)
     count = float(density.sum(dtype=np.float64))
     order = np.argsort(-heads, kind="stable")[: max(0, round(count)) if math.isfinite(count) else 0]
-    points = np.stack([(columns + 0.5) * stride, (rows + 0.5) * stride, np.minimum(heads, 1.0)], axis=1)
+    bottom, right = size or (density.shape[0] * stride, density.shape[1] * stride)
+    x, y = (
+        (cells * stride + np.minimum((cells + 1) * stride, end)) / 2
+        for cells, end in ((columns, right), (rows, bottom))
+    )
+    points = np.stack([x, y, np.minimum(heads, 1.0)], axis=1)
     return points[order]
 
 
-def points_of(density: np.ndarray, candidates: np.ndarray | None, stride: int) -> np.ndarray:
-    """float64 [N, 3], (x, y, score) in pixels: the `accepted` of a method's candidates, or the `peaks` where it has none."""
-    return peaks(density, stride) if candidates is None else accepted(candidates, stride)
+def points_of(
+    density: np.ndarray, candidates: np.ndarray | None, stride: int, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """float64 [N, 3], (x, y, score) in pixels: the `accepted` of a method's candidates, or the `peaks` where it has none.
+
+    `size` as of `peaks`.
+    """
+    return peaks(density, stride, size) if candidates is None else accepted(candidates, stride)
 
 
 def matches(predicted: np.ndarray, true: np.ndarray, tolerance: float | np.ndarray) -> int:

@@ -119,5 +119,6 @@ def test_a_lone_head_is_where_it_is_and_nothing_is_nowhere() -> None:
     density = np.zeros((6, 8), np.float32)
     density[0, 7], density[0, 6], density[1, 7] = 0.6, 0.2, 0.2
     np.testing.assert_allclose(localisation.peaks(density, 8), [[60, 4, 0.6]])
+    np.testing.assert_allclose(localisation.peaks(density, 8, (48, 61)), [[58.5, 4, 0.6]])  # 5 columns are inside
     for nothing in (np.zeros((6, 8)), -density, np.full((6, 8), np.nan)):
         assert localisation.peaks(nothing.astype(np.float32), 8).shape == (0, 3)

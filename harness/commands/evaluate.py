@@ -81,6 +81,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     from harness.commands.display import bar
     from harness.data.image_store import ImageStore
     from harness.data.scenes import scenes
+    from harness.errors import DivergedError, HarnessError
     from harness.training.evaluation import by_group, evaluate, localised, summary
     from harness.training.weights import load_inference_network
 
@@ -89,7 +90,10 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     started = time.perf_counter()
     results = []
     for sample in bar(samples, "predicting"):
-        results += evaluate(network, method, scenes(benchmark, (sample,), store), locate=True)
+        try:
+            results += evaluate(network, method, scenes(benchmark, (sample,), store, boxes=True), locate=True)
+        except DivergedError as error:
+            raise HarnessError(f"{weights}: {error}; these weights are broken") from None
     scores = summary(results)
     return {
         "images": len(results),

@@ -41,9 +41,9 @@ class RunData:
         """Heads in the fullest image of training and validation; what is tested on stays unknown."""
         return float(max(len(self.points[sample.name]) for sample in (*self.split.train, *self.split.val)))
 
-    def scenes(self, samples: tuple[Sample, ...]) -> Iterator[Scene]:
-        """`samples` as they are measured."""
-        return scenes(self.benchmark, samples, self.store)
+    def scenes(self, samples: tuple[Sample, ...], boxes: bool = False) -> Iterator[Scene]:
+        """`samples` as they are measured; `boxes` as of `scenes`."""
+        return scenes(self.benchmark, samples, self.store, boxes)
 
 
 def run_data(run: Run, samples: tuple[Sample, ...], memory: int) -> RunData:

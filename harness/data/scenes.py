@@ -29,9 +29,11 @@ class Scene:
     boxes: np.ndarray | None = None
 
 
-def scenes(benchmark: Benchmark, samples: tuple[Sample, ...], store: ImageStore) -> Iterator[Scene]:
-    """Each of `samples` in turn; `store` decodes its pixels and may keep them."""
+def scenes(
+    benchmark: Benchmark, samples: tuple[Sample, ...], store: ImageStore, boxes: bool = False
+) -> Iterator[Scene]:
+    """Each of `samples` in turn; `store` decodes its pixels and may keep them. `boxes`: whether they are read too."""
     for sample in samples:
         region = benchmark.read_roi(sample) if benchmark.read_roi else None
-        boxes = benchmark.read_boxes(sample) if benchmark.read_boxes else None
-        yield Scene(sample, store.get(sample), benchmark.read_points(sample), region, boxes)
+        found = benchmark.read_boxes(sample) if boxes and benchmark.read_boxes else None
+        yield Scene(sample, store.get(sample), benchmark.read_points(sample), region, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness import localisation
 from harness.metrics import Metric
 from harness.reporting import extra
 from harness.reporting.asked import budget_told, recipe_told
@@ -31,9 +32,12 @@ def proof_table(comparison: Comparison, known: Mapping[str, Metric] | None = Non
     """What ran to its end, by name.
 
     Args:
-        known: the metrics of plugins by name; what records hold of them are further columns, since they were asked for.
+        known: the metrics of plugins by name; what records hold of them are further columns, since they were asked for. The
+            harness' own are not: they are errors too.
     """
-    further = extra.headers(comparison.records, known or {}, HEADERS)
+    own = {metric.name for metric in localisation.METRICS}
+    found = extra.headers(comparison.records, known or {}, HEADERS)
+    further = {name: title for name, title in found.items() if name not in own}
     rows = []
     for row in sorted(comparison.rows, key=lambda row: row.title):
         title = row.title + (f" ({row.missing})" if row.missing else "")

@@ -138,7 +138,7 @@ def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, r
     results = evaluate(
         inference_network(trained.network),
         run.method,
-        data.scenes(data.tests),
+        data.scenes(data.tests, boxes=True),
         len(data.tests),
         lambda done, total: report("test", done=done, total=total),
         keep=shown,

@@ -136,10 +136,11 @@ def names_of(pictures: Sequence[Path]) -> dict[Path, str]:
     stems = Counter(path.stem for path in set(pictures))
     parent = Path(os.path.commonpath([path.absolute().parent for path in pictures])) if pictures else Path()
     found: dict[Path, str] = {}
+    taken: dict[str, Path] = {}
     for path in pictures:
         parts = path.absolute().relative_to(parent).parts
         name = path.stem if stems[path.stem] == 1 else "_".join(parts).replace(".", "_")
-        while name in (other for at, other in found.items() if at != path):
+        while taken.setdefault(name, path) != path:
             name += "_"
         found[path] = name
     return found
@@ -165,7 +166,11 @@ def located(
     density, stride = prediction.density, prediction.method.stride
     if regions:
         density = density * _share(picture, prediction, regions)
-    points = localisation.points_of(density, prediction.candidates, stride)
+    points = localisation.points_of(density, prediction.candidates, stride, (prediction.height, prediction.width))
+    if not np.isfinite(points).all():
+        raise HarnessError(
+            f"{picture}: {prediction.method.name} predicts a point that is not finite; its weights are broken"
+        )
     if regions:
         points = points_inside(points, _mask(picture, prediction, regions))
     return write_points(folder, picture, f"{name or picture.stem}_{prediction.method.name}_points", points)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,11 @@ def drawn(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
     shown = image.copy()
     radius, shift = max(2, round(max(image.shape[:2]) * RADIUS)), 4  # in 16ths of a pixel, on a grid of pixel centres
-    for x, y in points[:, :2]:
+    height, width = image.shape[:2]
+    near = (np.abs(points[:, :2] - [width / 2, height / 2]) < [width, height]).all(
+        axis=1
+    )  # OpenCV cannot draw anywhere
+    for x, y in points[near, :2]:
         centre = round((x - 0.5) * (1 << shift)), round((y - 0.5) * (1 << shift))
         for more, colour in ((1, RIM), (0, COLOUR)):
             cv2.circle(shown, centre, (radius + more) << shift, colour, cv2.FILLED, cv2.LINE_AA, shift)
@@ -79,12 +84,18 @@ def as_csv(points: np.ndarray) -> str:
 
 
 def as_coco(pictures: Iterable[Pointed]) -> dict[str, Any]:
-    """A COCO key points file as JSON values: each point is an annotation of one visible key point, with its score."""
+    """A COCO key points file as JSON values: each point is an annotation of one visible key point, with its score.
+
+    Pictures are named from the folder that has them all.
+    """
+    pictures = list(pictures)
+    parent = os.path.commonpath([one.path.absolute().parent for one in pictures]) if pictures else ""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, one in enumerate(pictures, 1):
         height, width = one.size
-        images.append({"id": number, "file_name": one.path.name, "height": height, "width": width})
+        name = one.path.absolute().relative_to(parent).as_posix()
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
         for x, y, score in _rounded(one.points):
             annotations.append(
                 {

@@ -12,6 +12,7 @@ import numpy as np
 from harness import localisation, metrics
 from harness.data.regions import density_inside, points_inside
 from harness.data.scenes import Scene
+from harness.errors import DivergedError
 from harness.method import Method
 from harness.training import sharing
 from harness.training.prediction import Prediction, inexact, points_of, prediction_of
@@ -109,7 +110,9 @@ def evaluate(
 
 
 def _located(prediction: Prediction, scene: Scene, stride: int) -> Located:
-    points = points_of(prediction, stride)
+    points = points_of(prediction, stride, scene.image.shape[:2])
+    if not np.isfinite(points).all():
+        raise DivergedError(f"a predicted point of {scene.sample.name} is not finite")
     if scene.region is not None:
         points = points_inside(points, scene.region)
     own = prediction.candidates is not None

@@ -20,7 +20,13 @@ def optimizer_of(stage: Stage, ema: float = 0.0, clip: float = 0.0) -> keras.opt
 
 
 def with_rates(optimizer: keras.optimizers.Optimizer, factors: Mapping[int, float]) -> keras.optimizers.Optimizer:
-    """`optimizer`, its learning rate multiplied for single variables: `factors` by `id` of the variable, 1 where not there."""
+    """`optimizer`, its learning rate multiplied for single variables: `factors` by `id` of the variable, 1 where not there.
+
+    Raises:
+        HarnessError: an optimiser whose steps are not in proportion to that rate alone.
+    """
+    if factors:
+        _check_rates(optimizer)
     update = optimizer._backend_update_step  # the one place where all backends hand rate and variables over together
 
     def update_by_rate(gradients: list[Any], variables: list[Any], rate: Any) -> None:
@@ -35,11 +41,28 @@ def with_rates(optimizer: keras.optimizers.Optimizer, factors: Mapping[int, floa
     return optimizer
 
 
+def _check_rates(optimizer: keras.optimizers.Optimizer) -> None:
+    import keras
+
+    name = optimizer.name
+    if isinstance(optimizer, keras.optimizers.Nadam):  # a product of it advances with every group of variables
+        raise HarnessError(f"optimizer {name}: cannot have rates for single layers; expected adam, sgd or another")
+    if optimizer.weight_decay:
+        raise HarnessError(
+            f"optimizer {name}: its weight_decay of {optimizer.weight_decay:g} would not follow the rates of single layers; "
+            f"expected l2 of the stage in its place"
+        )
+
+
 def check(recipe: Recipe) -> None:
     """Raises `HarnessError` where Keras has no optimiser that a stage names, or it takes no such options."""
     for stage in recipe.stages:
         try:
-            optimizer_of(stage, recipe.ema, recipe.clip)
+            optimizer = optimizer_of(stage, recipe.ema, recipe.clip)
+            if stage.rates:
+                _check_rates(optimizer)
+        except HarnessError as error:
+            raise HarnessError(f"stage {stage.name}: {error}") from None
         except Exception as error:  # of many kinds
             config = _config(stage, recipe.ema, recipe.clip)
             raise HarnessError(

@@ -34,9 +34,12 @@ class Prediction:
     candidates: np.ndarray | None = None
 
 
-def points_of(prediction: Prediction, stride: int) -> np.ndarray:
-    """float64 [N, 3], (x, y, score) in pixels: the method's own points, or the peaks of its density where it has none."""
-    return localisation.points_of(prediction.density, prediction.candidates, stride)
+def points_of(prediction: Prediction, stride: int, size: tuple[int, int] | None = None) -> np.ndarray:
+    """float64 [N, 3], (x, y, score) in pixels: the method's own points, or the peaks of its density where it has none.
+
+    `size`: height and width of the image, which may cut the last cells; where None they are whole.
+    """
+    return localisation.points_of(prediction.density, prediction.candidates, stride, size)
 
 
 def density_of(network: Any, method: Method, image: np.ndarray) -> np.ndarray:

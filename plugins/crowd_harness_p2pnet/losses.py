@@ -83,7 +83,11 @@ def classification(logits: Any, match: Any, shares: Any) -> Any:
 
 
 def distance(places: Any, match: Any, heads: Any) -> Any:
-    """Squared distance of matched candidates [B, M, 2] to their heads [B, P, 4], in square pixels a head of the batch."""
+    """Squared distance of matched candidates [B, M, 2] to their heads [B, P, 4], in square pixels a head of the batch.
+
+    NaN where a candidate, matched or not, is nowhere: `assignment` matches nothing then, and a run must find out.
+    """
     theirs = ops.take_along_axis(heads[..., :2], ops.maximum(match, 0)[..., None], axis=1)
     apart = ops.where(match >= 0, ops.sum(ops.square(places - theirs), axis=-1), 0.0)
-    return ops.sum(apart) / ops.maximum(ops.sum(heads[..., 3]), 1.0)
+    found = ops.sum(apart) / ops.maximum(ops.sum(heads[..., 3]), 1.0)
+    return ops.where(ops.all(ops.isfinite(places)), found, float("nan"))

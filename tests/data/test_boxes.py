@@ -31,7 +31,7 @@ def test_jhus_boxes_are_width_and_height(tmp_path: Path) -> None:
     assert sample.annotation is not None
     sample.annotation.write_text("10 20 30.5 40 1 0\n50 60 7 8 2 1\n")
     np.testing.assert_array_equal(boxes_of(benchmark, sample), [[30.5, 40], [7, 8]])
-    (scene,) = scenes(benchmark, (sample,), ImageStore(benchmark, 3, 0))
+    (scene,) = scenes(benchmark, (sample,), ImageStore(benchmark, 3, 0), boxes=True)
     np.testing.assert_array_equal(scene.boxes, [[30.5, 40], [7, 8]])  # type: ignore[arg-type]
     sample.annotation.write_text("")
     assert boxes_of(benchmark, sample).shape == (0, 2)

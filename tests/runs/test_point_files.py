@@ -13,7 +13,7 @@ from harness.data.datasets.coco import is_coco, points_of
 from harness.errors import HarnessError
 from harness.files.annotations import read_points_file
 from harness.files.images import encoded, read_image
-from harness.runs.point_files import COLOUR, Pointed, write_coco, write_points
+from harness.runs.point_files import COLOUR, Pointed, as_coco, write_coco, write_points
 
 POINTS = np.array([[10.25, 20.5, 0.875], [59.0, 3.125, 0.5], [-3.0, 200.0, 1.0]])
 
@@ -47,6 +47,23 @@ def test_the_coco_file_is_one_that_datasets_are_read_from(tmp_path: Path) -> Non
     assert [one["score"] for one in content["annotations"]] == [0.875, 0.5, 1.0]
     assert {one["category_id"] for one in content["annotations"]} == {content["categories"][0]["id"]}
     assert len({one["id"] for one in content["annotations"]}) == 3
+
+
+def test_pictures_of_one_name_stay_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    pictures = [written(tmp_path / folder, "1.png", POINTS[:number]) for number, folder in enumerate("ab", 1)]
+    content = as_coco(pictures)
+    assert [image["file_name"] for image in content["images"]] == ["a/1.png", "b/1.png"]
+    assert as_coco([])["images"] == []
+
+
+def test_points_far_outside_are_not_drawn(tmp_path: Path) -> None:
+    far = np.array([[1e300, 5.0, 1.0], [2e8, -2e8, 1.0], [10.25, 20.5, 1.0]])
+    written(tmp_path, "one.png", far)
+    alone = read_image(tmp_path / "out" / "one_mine.png", 3)
+    written(tmp_path, "one.png", far[2:])
+    np.testing.assert_array_equal(alone, read_image(tmp_path / "out" / "one_mine.png", 3))
 
 
 def test_a_dot_is_drawn_around_each_point_and_nowhere_else(tmp_path: Path) -> None:

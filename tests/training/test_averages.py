@@ -12,11 +12,12 @@ from conftest import ROOT
 
 from harness.data.datasets.synth import SYNTH
 from harness.data.run_data import run_data
+from harness.errors import HarnessError
 from harness.host.plugins import load_host
-from harness.method import COMMON, Method, ModelOptions, Stage
+from harness.method import COMMON, Method, ModelOptions, Recipe, Stage
 from harness.run import Request, Run
 from harness.runs.resolve import resolve
-from harness.training import backend
+from harness.training import backend, optimizers
 from harness.training import fit as training
 from harness.training.network import PointTrainer
 
@@ -107,6 +108,26 @@ def test_single_layers_have_rates_of_their_own(optimizer: str) -> None:
         factor = 0.25 if weight.path.startswith(f"{names[0]}/") else 0.5
         np.testing.assert_allclose(slowed, factor * whole, rtol=1e-2, atol=1e-6)
         assert np.abs(whole).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options", "message"),
+    [
+        ("nadam", {}, r"optimizer nadam\w*: cannot have rates"),
+        ("adamw", {}, r"adam_?w\w*: its weight_decay of 0.004 would not"),
+    ],
+)
+def test_rates_that_an_optimiser_would_not_follow_are_refused(
+    optimizer: str, options: dict[str, float], message: str
+) -> None:
+    """Nadam's product of momenta would advance with every group; AdamW's decay knows one rate."""
+    stage = Stage("slow", optimizer=optimizer, options=options, rates={"*": 0.5})
+    with pytest.raises(HarnessError, match=message):
+        optimizers.with_rates(optimizers.optimizer_of(stage), {1: 0.5})
+    with pytest.raises(HarnessError, match=f"stage slow: .*{message}"):
+        optimizers.check(Recipe("mine", epochs=1, stages=(stage,)))
+    optimizers.check(Recipe("mine", epochs=1, stages=(replace(stage, rates={}),)))
+    assert optimizers.with_rates(optimizers.optimizer_of(stage), {}) is not None
 
 
 def _run(ema: float) -> Run:

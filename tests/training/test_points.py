@@ -16,14 +16,14 @@ from keras import layers, ops
 from harness import Method, ModelOptions, Recipe
 from harness.benchmark import Sample
 from harness.data.scenes import Scene
-from harness.errors import InvalidMethodError
+from harness.errors import DivergedError, InvalidMethodError
 from harness.localisation import accepted
 from harness.method import inference_network
 from harness.nn.targets import head_counts
 from harness.testing import verdicts
-from harness.training import backend
+from harness.training import backend, evaluation
 from harness.training.evaluation import evaluate, localised
-from harness.training.prediction import points_of, predict, prediction_of
+from harness.training.prediction import Prediction, points_of, predict, prediction_of
 from harness.training.soundness import check
 
 pytestmark = pytest.mark.backend
@@ -122,6 +122,31 @@ def test_its_own_points_are_matched_and_a_density_has_those_of_its_peaks(network
     assert peaked.located is not None and not peaked.located.own
     assert peaked.predicted == result.predicted >= len(peaked.located.points) > 0
     assert (peaked.located.points[:, :2] % STRIDE == STRIDE / 2).all()
+
+
+def test_the_peak_of_a_cell_that_the_border_cuts_is_inside(network: keras.Model) -> None:
+    alone = keras.Model(network.input, network.output["density"])
+    for height, width in ((33, 41), (39, 47), (40, 48)):
+        scene = Scene(Sample("one", "test"), picture(height, width), np.zeros((0, 2)))
+        (result,) = evaluate(alone, SOUND, [scene], locate=True)
+        assert result.located is not None and len(result.located.points)
+        assert (result.located.points[:, :2] < [width, height]).all()
+
+
+def test_a_point_that_is_nowhere_is_named_with_its_picture(
+    network: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, sound = Scene(Sample("street", "test"), picture(64, 96), np.zeros((0, 2))), evaluation.prediction_of
+
+    def nowhere(*arguments: Any) -> Prediction:
+        found = sound(*arguments)
+        assert found.candidates is not None
+        return replace(found, candidates=np.where(found.candidates >= 0.5, np.inf, found.candidates))
+
+    monkeypatch.setattr(evaluation, "prediction_of", nowhere)
+    assert len(evaluate(network, SOUND, [scene])) == 1
+    with pytest.raises(DivergedError, match="point of street is not finite"):
+        evaluate(network, SOUND, [scene], locate=True)
 
 
 def test_points_outside_the_region_are_none(network: keras.Model) -> None:
