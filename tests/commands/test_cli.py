@@ -420,10 +420,11 @@ def test_bench_on_files_uses_every_benchmark_reader(
 ) -> None:
     """A tiny Part A from disk, sides no multiple of the stride, memory for no image: the mapped cache is used."""
     root = tiny_shanghaitech(images={"train_data": 8, "test_data": 3}, shape=(70, 93))
-    done = harness("bench", "--methods", "tiny,mcnn", "--datasets", "shtech_a", "--budget", "smoke", "--plugin", PLUGIN,
-                   "--data-root", root, "--memory", "0")  # fmt: skip
+    experiment = "methods: [tiny, mcnn]\ndatasets: [shtech_a]\nbudget: {from: smoke, name: short, validations: 1}\n"
+    (tmp_path / "short.yaml").write_text(experiment)  # no error stands in the table of smoke itself
+    done = harness("bench", "--plugin", PLUGIN, "--data-root", root, "--memory", "0", "short.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "ShanghaiTech Part A: budget smoke" in done.stdout and "110.2" in done.stdout
+    assert "ShanghaiTech Part A: budget short" in done.stdout and "110.2" in done.stdout
     found, _ = records.read_all([tmp_path / "runs"])
     for record in found:
         assert record.results is not None and record.training is not None and record.data is not None

@@ -394,9 +394,9 @@ def test_worldexpos_score_is_the_mean_of_its_scenes(harness: Command, tmp_path: 
     for copy in ("b", "c"):
         extra.with_name(f"{extra.stem}{copy}.jpg").write_bytes(extra.read_bytes())
         (label / f"{extra.stem}{copy}.mat").write_bytes((label / f"{extra.stem}.mat").read_bytes())
-    done = harness(
-        "bench", "--methods", "mcnn", "--datasets", "worldexpo10", "--budget", "smoke", "--data-root", "drawn"
-    )
+    experiment = "methods: [mcnn]\ndatasets: [worldexpo10]\nbudget: {from: smoke, name: short, validations: 1}\n"
+    (tmp_path / "short.yaml").write_text(experiment)  # no error stands in the table of smoke itself
+    done = harness("bench", "--data-root", "drawn", "short.yaml")
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("runs/*/record.json")
     images = json.loads(path.read_text())["results"]["per_image"]
