@@ -228,13 +228,10 @@ def _check_pretrained(todo: list[Any]) -> None:
         from harness.training import backend
 
         backend.start()
-        from harness.nn import mobilenet, vgg, vgg_weights
+        from harness.nn import fronts
 
         for part, source in wanted:
-            if part == mobilenet.NAME:
-                mobilenet.check(source)
-            else:
-                vgg_weights.check(vgg.BY_NAME.get(part, vgg.VGG16), source)
+            fronts.check(part, source)
 
 
 def _check_optimizers(todo: list[Any]) -> None:

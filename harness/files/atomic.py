@@ -8,6 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from harness.errors import HarnessError
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """As `replacing`, in a folder that is made where there is none.
+
+    Raises:
+        HarnessError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

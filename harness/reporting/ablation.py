@@ -45,7 +45,7 @@ def _table(
         difference = paired(whole.records, row.records) if whole and row.records else None
         lines.append(
             [
-                words(row.title + (f" ({row.missing})" if row.missing else "")),
+                words(row.title_with_missing),
                 scored(row.mae),
                 scored(row.rmse),
                 signed(difference),

@@ -40,9 +40,10 @@ def proof_table(comparison: Comparison, known: Mapping[str, Metric] | None = Non
     further = {name: title for name, title in found.items() if name not in own}
     rows = []
     for row in sorted(comparison.rows, key=lambda row: row.title):
-        title = row.title + (f" ({row.missing})" if row.missing else "")
         result = words(TESTED if row.records else "failed")
-        rows.append((words(title, row.title), result, *extra.cells(row, further), *training_cells(row)))
+        rows.append(
+            (words(row.title_with_missing, row.title), result, *extra.cells(row, further), *training_cells(row))
+        )
     finished = [record for record in comparison.records if record.status == "ok"]
     asked = [budget_told(comparison.records[0]), recipe_told(finished or list(comparison.records))]
     return Table(

@@ -61,6 +61,11 @@ class Row:
     def runs(self) -> tuple[Record, ...]:
         return self.records + self.failures
 
+    @property
+    def title_with_missing(self) -> str:
+        """Its title, and behind it what of its folds or seeds is not there."""
+        return self.title + (f" ({self.missing})" if self.missing else "")
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, unknown_name
-from harness.files.atomic import replacing
+from harness.files.atomic import written
 from harness.host.plugins import Host
 from harness.reporting import tables as forms
 from harness.reporting.html import page
@@ -104,11 +104,7 @@ def write(wanted: Mapping[Path, str], out: Path) -> None:
         HarnessError: a file cannot be written.
     """
     for path, text in wanted.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
+        with written(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     for path in set((out / "tables").glob("*.csv")) - set(wanted):
         path.unlink()

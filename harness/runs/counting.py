@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from harness.data.regions import density_inside, points_inside, polygon_mask
 from harness.errors import HarnessError
 from harness.files.atomic import replacing
 from harness.files.images import read_image
+from harness.files.paths import from_common_folder
 from harness.files.region_file import Region
 from harness.method import Method
 from harness.runs import models
@@ -134,12 +134,10 @@ def counts(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> 
 def names_of(pictures: Sequence[Path]) -> dict[Path, str]:
     """What files made of each picture are called: its stem, or where several have that, its folders and its suffix too."""
     stems = Counter(path.stem for path in set(pictures))
-    parent = Path(os.path.commonpath([path.absolute().parent for path in pictures])) if pictures else Path()
     found: dict[Path, str] = {}
     taken: dict[str, Path] = {}
-    for path in pictures:
-        parts = path.absolute().relative_to(parent).parts
-        name = path.stem if stems[path.stem] == 1 else "_".join(parts).replace(".", "_")
+    for path, place in zip(pictures, from_common_folder(pictures), strict=True):
+        name = path.stem if stems[path.stem] == 1 else "_".join(place.parts).replace(".", "_")
         while taken.setdefault(name, path) != path:
             name += "_"
         found[path] = name

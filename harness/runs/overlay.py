@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import HarnessError
-from harness.files.atomic import replacing
+from harness.files.atomic import written
 from harness.files.images import encoded
 
 MOST_OPAQUE = 0.7  # heads stay visible where they are densest
@@ -96,9 +95,5 @@ def write_overlay(path: Path, image: np.ndarray, density: np.ndarray, stride: in
     """
     pixels = per_pixel(density, stride, *image.shape[:2])
     picture = drawn(image, pixels, top_of(pixels), f"predicted count {count:.1f}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(encoded(picture, ".png"))
-    except OSError as error:
-        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with written(path) as temporary:
+        temporary.write_bytes(encoded(picture, ".png"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import HarnessError
-from harness.files.atomic import replacing
+from harness.files.atomic import written
 from harness.files.images import encoded, read_image
+from harness.files.paths import from_common_folder
 
 COCO = "points.json"
 COLOUR, RIM = (255, 45, 45), (255, 255, 255)  # RGB
@@ -41,8 +40,10 @@ def write_points(folder: Path, path: Path, name: str, points: np.ndarray) -> Poi
         HarnessError: the picture cannot be read, or a file cannot be written.
     """
     image, table = read_image(path, 3), folder / f"{name}.csv"
-    _write(folder / f"{name}.png", encoded(drawn(image, points), ".png"))
-    _write(table, as_csv(points).encode())
+    with written(folder / f"{name}.png") as temporary:
+        temporary.write_bytes(encoded(drawn(image, points), ".png"))
+    with written(table) as temporary:
+        temporary.write_bytes(as_csv(points).encode())
     return Pointed(path, image.shape[:2], points, table)
 
 
@@ -53,7 +54,8 @@ def write_coco(folder: Path, pictures: Sequence[Pointed]) -> Path:
         HarnessError: it cannot be written.
     """
     path = folder / COCO
-    _write(path, (json.dumps(as_coco(pictures)) + "\n").encode())
+    with written(path) as temporary:
+        temporary.write_bytes((json.dumps(as_coco(pictures)) + "\n").encode())
     return path
 
 
@@ -64,9 +66,8 @@ def drawn(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     shown = image.copy()
     radius, shift = max(2, round(max(image.shape[:2]) * RADIUS)), 4  # in 16ths of a pixel, on a grid of pixel centres
     height, width = image.shape[:2]
-    near = (np.abs(points[:, :2] - [width / 2, height / 2]) < [width, height]).all(
-        axis=1
-    )  # OpenCV cannot draw anywhere
+    # OpenCV cannot draw just anywhere.
+    near = (np.abs(points[:, :2] - [width / 2, height / 2]) < [width, height]).all(axis=1)
     for x, y in points[near, :2]:
         centre = round((x - 0.5) * (1 << shift)), round((y - 0.5) * (1 << shift))
         for more, colour in ((1, RIM), (0, COLOUR)):
@@ -89,13 +90,12 @@ def as_coco(pictures: Iterable[Pointed]) -> dict[str, Any]:
     Pictures are named from the folder that has them all.
     """
     pictures = list(pictures)
-    parent = os.path.commonpath([one.path.absolute().parent for one in pictures]) if pictures else ""
+    names = from_common_folder([one.path for one in pictures])
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, one in enumerate(pictures, 1):
+    for number, (one, name) in enumerate(zip(pictures, names, strict=True), 1):
         height, width = one.size
-        name = one.path.absolute().relative_to(parent).as_posix()
-        images.append({"id": number, "file_name": name, "height": height, "width": width})
+        images.append({"id": number, "file_name": name.as_posix(), "height": height, "width": width})
         for x, y, score in _rounded(one.points):
             annotations.append(
                 {
@@ -112,12 +112,3 @@ def as_coco(pictures: Iterable[Pointed]) -> dict[str, Any]:
 
 def _rounded(points: np.ndarray) -> list[tuple[float, float, float]]:
     return [(round(x, DECIMALS), round(y, DECIMALS), round(score, 4)) for x, y, score in points.tolist()]
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -104,11 +104,15 @@ def check_density(method: Method, network: keras.Model) -> None:
             f"its density of a {length}×{2 * length} image is {tuple(density.shape)}; expected {expected}: one channel at the "
             f"declared stride of {method.stride}",
         )
-    dtype = keras.backend.standardize_dtype(density.dtype)
-    if dtype != "float32":
-        raise wrong(method, method.build, f"its density is {dtype}; expected float32, whatever the precision inside")
+    _check_float32(method, "density is", density)
     if "points" in outputs:
         _check_points(method, outputs["points"], ops.convert_to_numpy(density)[..., 0], 2 * length)
+
+
+def _check_float32(method: Method, what: str, output: Any) -> None:
+    dtype = keras.backend.standardize_dtype(output.dtype)
+    if dtype != "float32":
+        raise wrong(method, method.build, f"its {what} {dtype}; expected float32, whatever the precision inside")
 
 
 def _check_points(method: Method, points: Any, density: np.ndarray, width: int) -> None:
@@ -121,9 +125,7 @@ def _check_points(method: Method, points: Any, density: np.ndarray, width: int) 
             f"its points of a {width // 2}×{width} image are {shape}; expected ({', '.join(map(str, cells))}, 3·K): "
             f"K times x, y, score a cell",
         )
-    dtype = keras.backend.standardize_dtype(points.dtype)
-    if dtype != "float32":
-        raise wrong(method, method.build, f"its points are {dtype}; expected float32, whatever the precision inside")
+    _check_float32(method, "points are", points)
     values = ops.convert_to_numpy(points).reshape(*cells, -1, 3)
     scores = values[..., 2]
     odd = ~np.isfinite(values).all(axis=-1) | (scores < 0) | (scores > 1)
