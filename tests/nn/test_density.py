@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from compiled import computed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -12,11 +13,9 @@ pytestmark = pytest.mark.backend
 
 
 def rendered(*args: object, **kwargs: object) -> np.ndarray:
-    from keras import ops
-
     from harness.nn.density import render
 
-    return ops.convert_to_numpy(render(*args, **kwargs))
+    return computed(render, *args, **kwargs)
 
 
 def oracle(points: np.ndarray, sigma: np.ndarray, height: int, width: int, stride: int) -> np.ndarray:

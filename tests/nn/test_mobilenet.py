@@ -9,12 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from compiled import outputs_of
 from keras import layers, ops
 
 from harness import Method, ModelOptions, Recipe, Stage
 from harness.commands.bench import _check_pretrained
 from harness.errors import HarnessError
 from harness.nn import mobilenet
+from harness.training import backend
 from harness.training.network import PointTrainer
 from harness.training.soundness import check
 
@@ -54,8 +56,10 @@ def test_it_computes_what_keras_network_does_at_any_size(weights: Path, network:
     theirs = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(80, 112, 3))
     theirs.load_weights(weights / "mobilenet.weights.h5")
     inner = keras.Model(theirs.input, [theirs.get_layer(end).output for end in mobilenet.ENDS.values()])
-    expected = inner(keras.applications.mobilenet_v2.preprocess_input(image.copy()))
-    for found, wanted, shape in zip(network(image), expected, [(1, 10, 14, 192), (1, 5, 7, 576)], strict=True):
+    expected = outputs_of(inner, keras.applications.mobilenet_v2.preprocess_input(image.copy()))
+    for found, wanted, shape in zip(
+        outputs_of(network, image), expected, [(1, 10, 14, 192), (1, 5, 7, 576)], strict=True
+    ):
         assert found.shape == shape and np.std(ops.convert_to_numpy(wanted)) > 0.05
         np.testing.assert_allclose(ops.convert_to_numpy(found), ops.convert_to_numpy(wanted), atol=1e-4)
 
@@ -146,7 +150,7 @@ def test_a_plugin_may_build_on_it_and_freeze_it(weights: Path) -> None:
     points = np.concatenate([generator.uniform(0, 32, (2, 9, 2)), np.full((2, 9, 1), 4.0), np.ones((2, 9, 1))], axis=2)
     before = [ops.convert_to_numpy(variable).copy() for variable in network.weights]
     trainer = PointTrainer(network, LIGHT, options)
-    trainer.start(LIGHT.recipe.stages[0], jit_compile=False)
+    trainer.start(LIGHT.recipe.stages[0], backend.jit_compile())
     trainer.train(images, points.astype(np.float32))
     after = [ops.convert_to_numpy(variable) for variable in network.weights]
     moved = {v.path for v, old, new in zip(network.weights, before, after, strict=True) if not np.array_equal(old, new)}

@@ -5,15 +5,19 @@ TensorFlow's losses come from a process of its own, which any environment can st
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from harness.host.plugins import load_host
 from harness.method import COMMON, Method, ModelOptions
@@ -21,6 +25,7 @@ from harness.method import COMMON, Method, ModelOptions
 pytestmark = pytest.mark.backend
 if keras.backend.backend() == "tensorflow" and __name__ != "__main__":
     pytest.skip("compares the other backends with TensorFlow", allow_module_level=True)
+ROOT = Path(__file__).parents[2]
 METHODS = sorted(load_host().methods)
 SIDE, STEPS = 64, 2
 OPTIONS = ModelOptions(density_scale=COMMON.density_scale, largest_count=40.0)
@@ -72,16 +77,31 @@ def losses_of(name: str) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def on_tensorflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
-    done = subprocess.run(
-        [sys.executable, __file__],
-        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def on_tensorflow(request: pytest.FixtureRequest) -> dict[str, list[float]]:
+    """Computed once for this source, and kept in pytest's cache for the other worker and the other backend."""
+    folder = request.config.cache.mkdir("losses-on-tensorflow")  # type: ignore[union-attr]
+    kept = folder / f"{source_digest()}.json"
+    with FileLock(folder / "lock"):
+        if not kept.is_file():
+            done = subprocess.run(
+                [sys.executable, __file__],
+                env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+                capture_output=True,
+                text=True,
+                timeout=900,
+            )
+            assert done.returncode == 0, done.stderr[-2000:]
+            kept.write_text(done.stdout.splitlines()[-1])
+    return json.loads(kept.read_text())
+
+
+def source_digest() -> str:
+    """Of all that could change TensorFlow's losses."""
+    digest = hashlib.sha256(f"{keras.version()} {version('tensorflow')} {np.__version__}".encode())
+    paths = [Path(__file__), *ROOT.glob("harness/**/*.py"), *ROOT.glob("plugins/**/*.py")]
+    for path in sorted(paths):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @pytest.mark.parametrize("name", METHODS)

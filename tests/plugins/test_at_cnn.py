@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import losses_of, outputs_of, to_numpy
 from crowd_harness_at_cnn import METHOD_CFCN, METHOD_CSRNET, UNIT
 from stages_on_trial import paper_epochs
 
@@ -18,12 +19,6 @@ from harness.nn.batch import Batch
 
 pytestmark = pytest.mark.backend
 METHODS = {method.name: method for method in (METHOD_CFCN, METHOD_CSRNET)}
-
-
-def to_numpy(value: object) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
 
 
 def options_of(method: Method, variant: str) -> ModelOptions:
@@ -50,7 +45,9 @@ def test_what_predicts_is_csrnet_weight_for_weight() -> None:
     inference.set_weights(theirs.get_weights())
     image = np.random.default_rng(0).uniform(0, 255, (1, 40, 56, 3)).astype(np.float32)
     # CSRNet's last layer predicts heads a pixel × density_scale (1 here), this one's heads per 640 pixels.
-    np.testing.assert_allclose(to_numpy(inference(image)) * UNIT, to_numpy(theirs(image)), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        to_numpy(outputs_of(inference, image)) * UNIT, to_numpy(outputs_of(theirs, image)), rtol=1e-4, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0, 640.0])
@@ -60,7 +57,7 @@ def test_the_last_layer_predicts_heads_per_640_pixels_under_every_recipe(method:
     network = inference_network(method.build(ModelOptions(density_scale=scale)))
     last = network.get_layer("output" if method is METHOD_CSRNET else "density_output")
     last.set_weights([np.zeros_like(last.get_weights()[0]), np.ones(1, np.float32)])
-    density = to_numpy(network(np.zeros((1, 64, 80, 3), np.float32)))
+    density = to_numpy(outputs_of(network, np.zeros((1, 64, 80, 3), np.float32)))
     assert density.sum() == pytest.approx(64 * 80 / UNIT, rel=1e-5)
 
 
@@ -121,8 +118,8 @@ def test_the_losses_by_numpy(method: Method) -> None:
     """Eq. 1–5 with λ 1, 0.6, 0.04, 1, densities and counts in heads per 640 pixels."""
     batch, options, s = make_batch(), options_of(method, ""), method.stride
     network = method.build(options)
-    outputs = network(batch.image)
-    found = {name: float(to_numpy(term)) for name, term in method.loss(batch, outputs, options).items()}
+    outputs = outputs_of(network, batch.image)
+    found = {name: float(to_numpy(term)) for name, term in losses_of(method, batch, outputs, options).items()}
     own = {name: to_numpy(value).astype(float) for name, value in outputs.items()}
     density = to_numpy(batch.density(s)).astype(float)
     mask = (density / s**2 >= 0.1 / (2 * np.pi * 4.0**2)).astype(float)  # a tenth of the peak of sigma 4
@@ -163,7 +160,7 @@ def test_the_rows_of_tables_2_and_3(variant: str, tasks: set[str]) -> None:
         assert set(needs) == tasks & {"depth"}
         batch = make_batch()
         batch = replace(batch, maps={name: batch.maps[name] for name in needs})
-        terms = method.loss(batch, method.build(options)(batch.image), options)
+        terms = losses_of(method, batch, outputs_of(method.build(options), batch.image), options)
         assert set(terms) == {"density", *tasks}
 
 
@@ -205,6 +202,7 @@ def test_two_steps_of_the_recipe_are_pytorchs_sgd() -> None:
     torch = pytest.importorskip("torch")
     import keras
 
+    from harness.training import backend
     from harness.training.network import PointTrainer
 
     def build(options: ModelOptions) -> Any:
@@ -226,7 +224,7 @@ def test_two_steps_of_the_recipe_are_pytorchs_sgd() -> None:
         rate = 0.5
         optimizer = torch.optim.SGD([kernel, bias], lr=rate, momentum=0.9, weight_decay=5e-4)
         target = torch.tensor(np.array(to_numpy(Batch(images, keras.ops.convert_to_tensor(points)).density(1))))
-        trainer.start(replace(stage, learning_rate=rate), jit_compile=False)
+        trainer.start(replace(stage, learning_rate=rate), backend.jit_compile())
         for _ in range(2):
             trainer.train(images, points)
             optimizer.zero_grad()

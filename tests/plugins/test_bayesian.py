@@ -185,6 +185,7 @@ def test_the_papers_steps_are_pytorchs_adam() -> None:
     torch = pytest.importorskip("torch")
     import keras
 
+    from harness.training import backend
     from harness.training.network import PointTrainer
 
     (stage,) = METHOD.recipe.stages
@@ -195,7 +196,7 @@ def test_the_papers_steps_are_pytorchs_adam() -> None:
     mean = keras.layers.AveragePooling2D(8)(keras.layers.Rescaling(1 / 255)(image))
     network = keras.Model(image, keras.ops.absolute(layer(mean)))
     trainer = PointTrainer(network, METHOD, ModelOptions(METHOD.variants["bl"].options))
-    trainer.start(replace(stage, learning_rate=faster * 1e-5), jit_compile=False)
+    trainer.start(replace(stage, learning_rate=faster * 1e-5), backend.jit_compile())
     start = np.array([0.5, -2.0, 3.0], np.float32).reshape(1, 1, 3, 1)
     layer.set_weights([start, np.array([0.25], np.float32)])
     pixels = np.random.default_rng(0).integers(0, 256, (1, 16, 24, 3)).astype(np.uint8)

@@ -75,6 +75,7 @@ def test_the_papers_steps_are_the_official_codes() -> None:
     torch = pytest.importorskip("torch")
     import keras
 
+    from harness.training import backend
     from harness.training.network import PointTrainer
 
     faster = 1e4  # both rates, to have the decay seen in float32
@@ -83,7 +84,7 @@ def test_the_papers_steps_are_the_official_codes() -> None:
     mean = keras.layers.AveragePooling2D(8)(keras.layers.Rescaling(1 / 255)(image))
     trainer = PointTrainer(keras.Model(image, layer(mean)), METHOD, ModelOptions(density_scale=PAPER_SCALE))
     (stage,) = METHOD.recipe.stages
-    trainer.start(replace(stage, learning_rate=faster * stage.learning_rate), jit_compile=False)
+    trainer.start(replace(stage, learning_rate=faster * stage.learning_rate), backend.jit_compile())
     start = np.array([0.5, -2.0, 3.0], np.float32).reshape(1, 1, 3, 1)
     layer.set_weights([start, np.array([0.25], np.float32)])
     pixels = np.random.default_rng(0).integers(0, 256, (1, 16, 24, 3)).astype(np.uint8)

@@ -6,18 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from compiled import computed, losses_of, outputs_of, to_numpy
 from crowd_harness_hsrnet import METHOD, VARIANTS
 from crowd_harness_hsrnet.model import GROUPS
 
 from harness.method import ModelOptions, inference_network
 
 pytestmark = pytest.mark.backend
-
-
-def to_numpy(value: object) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -56,7 +51,7 @@ def test_parameters_layer_group_by_layer_group(network: object) -> None:
 
 @pytest.mark.parametrize("size", [(16, 48), (64, 32)])
 def test_shapes(network: object, size: tuple[int, int]) -> None:
-    outputs = network(np.zeros((2, *size, 3), np.float32))  # type: ignore[operator]
+    outputs = outputs_of(network, np.zeros((2, *size, 3), np.float32))
     assert tuple(outputs["density"].shape) == (2, *size, 1)
     assert tuple(outputs["scales"].shape) == (2, *size, 5)
     assert tuple(outputs["log_variance"].shape) == (2, 6)
@@ -77,7 +72,7 @@ def test_the_focus_module_by_its_equations() -> None:
     padded = np.pad(focused.mean(axis=-1), ((0, 0), (3, 3), (3, 3)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), axis=(1, 2))
     spatial = sigmoid(np.einsum("bhwij,ij->bhw", windows, kernel[:, :, 0, 0]) + bias)
-    np.testing.assert_allclose(to_numpy(model(x)), focused * spatial[..., None], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(to_numpy(outputs_of(model, x)), focused * spatial[..., None], rtol=1e-4, atol=1e-5)
 
 
 def test_scales_are_made_of_the_groups_under_equation_6(network: object) -> None:
@@ -85,7 +80,8 @@ def test_scales_are_made_of_the_groups_under_equation_6(network: object) -> None
 
     scores = {stage: network.get_layer(f"score{stage}_enlarge").output for stage in range(2, 6)}  # type: ignore[attr-defined]
     model = keras.Model(network.input, {**{str(s): v for s, v in scores.items()}, **network.output})  # type: ignore[attr-defined]
-    outputs = {k: to_numpy(v) for k, v in model(np.random.default_rng(0).uniform(0, 255, (1, 32, 48, 3))).items()}
+    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 48, 3))
+    outputs = {name: to_numpy(value) for name, value in outputs_of(model, image).items()}
     listed = [["21", "31", "41", "51"], ["22", "32", "42", "52"], ["33", "43", "53"], ["44", "54"], ["55"]]
     maps = []
     for scale, names in enumerate(listed, 1):
@@ -116,10 +112,9 @@ def linear_enlarge(x: np.ndarray, factor: int, axis: int) -> np.ndarray:
 
 def test_the_pyramid_of_ground_truths() -> None:
     from crowd_harness_hsrnet.losses import consistency_targets
-    from keras import ops
 
     target = np.random.default_rng(0).uniform(0, 1, (2, 32, 48, 1)).astype(np.float32)
-    pyramid = to_numpy(consistency_targets(ops.convert_to_tensor(target)))
+    pyramid = computed(consistency_targets, target)
     for level, pool in enumerate((1, 2, 4, 8, 16)):
         for image in range(2):
             blocks = target[image, :, :, 0].reshape(32 // pool, pool, 48 // pool, pool).mean(axis=(1, 3))
@@ -174,7 +169,7 @@ def test_the_loss_weighs_the_final_map_and_every_scale_with_learned_weights() ->
         "scales": ops.zeros((1, 16, 32, 5)),
         "log_variance": ops.convert_to_tensor(s[None]),
     }
-    terms = {name: float(to_numpy(term)) for name, term in METHOD.loss(batch, outputs, options).items()}
+    terms = {name: float(to_numpy(term)) for name, term in losses_of(METHOD, batch, outputs, options).items()}
     final = 0.5 * ((100 * to_numpy(outputs["density"]) - target) ** 2).mean()
     assert terms["density"] == pytest.approx(np.exp(-s[0]) * final + s[0], rel=1e-4)
     blocks = [target[0, :, :, 0].reshape(16 // p, p, 32 // p, p).mean(axis=(1, 3)) for p in (1, 2, 4, 8, 16)]
@@ -189,7 +184,7 @@ def log_variances(network: object, value: float) -> float:
     """−ln λ where the layer's own variable is `value`."""
     layer = network.get_layer("log_variance")  # type: ignore[attr-defined]
     layer.set_weights([np.full_like(layer.get_weights()[0], value)])
-    outputs = network(np.zeros((1, 16, 16, 3), np.float32))  # type: ignore[operator]
+    outputs = outputs_of(network, np.zeros((1, 16, 16, 3), np.float32))
     return float(to_numpy(outputs["log_variance"])[0, 0])
 
 
@@ -216,7 +211,7 @@ def test_the_record_gets_the_weights_of_equation_9(network: object) -> None:
     before = layer.get_weights()
     assert METHOD.learned(network) == {f"lambda{i}": 1.0 for i in range(1, 6)}  # type: ignore[misc]
     layer.set_weights([np.array([0.01, 0.0, 0.01, 0.02, -0.01, 0.03], np.float32)])
-    s = to_numpy(network(np.zeros((1, 16, 16, 3), np.float32))["log_variance"])[0]  # type: ignore[operator]
+    s = to_numpy(outputs_of(network, np.zeros((1, 16, 16, 3), np.float32))["log_variance"])[0]
     found = METHOD.learned(network)  # type: ignore[misc]
     assert found == pytest.approx({f"lambda{i}": math.exp(s[0] - s[i]) for i in range(1, 6)}, rel=1e-4)
     assert found["lambda1"] > 1 > found["lambda3"]
@@ -301,9 +296,10 @@ def test_variants_build_and_have_a_finite_loss(variant: str) -> None:
     images = generator.uniform(0, 255, (1, 32, 16, 3)).astype(np.float32)
     points = np.ones((1, 16, 4), np.float32)
     points[..., :2] = generator.uniform(0, 16, (1, 16, 2))
-    outputs = network(images)
+    outputs = outputs_of(network, images)
     assert tuple(outputs["density"].shape) == (1, 32, 16, 1)
-    terms = METHOD.loss(Batch(ops.convert_to_tensor(images), ops.convert_to_tensor(points)), outputs, options)
+    batch = Batch(ops.convert_to_tensor(images), ops.convert_to_tensor(points))
+    terms = losses_of(METHOD, batch, outputs, options)
     assert all(np.isfinite(to_numpy(term)) for term in terms.values())
     assert ("scales" in terms) == (
         VARIANTS[variant].options.get("consistency", True) and VARIANTS[variant].options.get("recalibration", True)

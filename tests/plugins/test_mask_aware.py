@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled import losses_of, outputs_of, to_numpy
 from crowd_harness_mask_aware import METHOD, METHOD_CSR, VARIANTS
 from stages_on_trial import paper_epochs
 
@@ -15,12 +16,6 @@ from harness.method import Method, ModelOptions, inference_network
 from harness.nn.batch import Batch
 
 pytestmark = pytest.mark.backend
-
-
-def to_numpy(value: object) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
 
 
 def count(network: object, prefix: str) -> int:
@@ -134,7 +129,8 @@ def test_both_losses_are_means_over_cells_in_one_unit(method: Method) -> None:
         "mask_logits": generator.normal(0, 2, (2, side, side, 1)).astype(np.float32),
     }
     options = ModelOptions(variant={"gamma": 0.0}, density_scale=7.0)
-    terms = method.loss(batch, {name: ops.convert_to_tensor(values) for name, values in found.items()}, options)
+    tensors = {name: ops.convert_to_tensor(values) for name, values in found.items()}
+    terms = losses_of(method, batch, tensors, options)
     target = to_numpy(batch.density(method.stride))
     mask = to_numpy(head_blocks_of(batch, method.stride))
     signed = np.where(mask == 1, found["mask_logits"], -found["mask_logits"]).astype(np.float64)
@@ -152,7 +148,8 @@ def test_the_last_layer_predicts_heads_a_pixel_times_the_scale(method: Method, d
     network = method.build(ModelOptions(density_scale=density_scale))
     last = network.get_layer("regressor_output").output
     image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, method.channels)).astype(np.float32)
-    scaled, density = (to_numpy(x) for x in keras.Model(network.input, [last, network.output["density"]])(image))
+    both = keras.Model(network.input, [last, network.output["density"]])
+    scaled, density = map(to_numpy, outputs_of(both, image))
     np.testing.assert_allclose(density, scaled * method.stride**2 / density_scale, rtol=1e-5)
 
 
@@ -162,26 +159,26 @@ def head_blocks_of(batch: Batch, stride: int) -> object:
     return head_blocks(batch, 15, stride)
 
 
-def outputs_of(variant: str) -> tuple[object, dict[str, object], ModelOptions]:
+def trained_outputs(variant: str) -> tuple[object, dict[str, object], ModelOptions]:
     options = ModelOptions(variant=VARIANTS[variant].options)
     network = METHOD.build(options)
     batch = make_batch()
     inputs = {"image": batch.image}
     if isinstance(network.input, dict):
         inputs |= METHOD.taught(batch, options)
-    outputs = network(inputs if len(inputs) > 1 else batch.image)
+    outputs = outputs_of(network, inputs if len(inputs) > 1 else batch.image)
     return network, dict(outputs), options
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
 def test_every_variant_predicts_without_the_truth(variant: str) -> None:
     """The inference network has the image for its only input, and gives the density of the training network."""
-    network, outputs, options = outputs_of(variant)
+    network, outputs, options = trained_outputs(variant)
     inference = inference_network(network)
     assert len(inference.inputs) == 1 and not isinstance(inference.input, dict)
-    again = to_numpy(inference(make_batch().image))
+    again = to_numpy(outputs_of(inference, make_batch().image))
     np.testing.assert_allclose(again, to_numpy(outputs["density"]), rtol=1e-4, atol=1e-6)
-    terms = METHOD.loss(make_batch(), outputs, options)
+    terms = losses_of(METHOD, make_batch(), outputs, options)
     assert ("mask" in terms) == ("baseline" not in variant) and np.isfinite([to_numpy(t) for t in terms.values()]).all()
 
 
@@ -193,8 +190,8 @@ def test_the_true_mask_reaches_the_trained_density_alone(variant: str) -> None:
     options = ModelOptions(variant=VARIANTS[variant].options)
     network = METHOD.build(options)
     image = make_batch().image
-    with_ones = {k: to_numpy(v) for k, v in network({"image": image, "true_mask": ones}).items()}
-    with_zeros = {k: to_numpy(v) for k, v in network({"image": image, "true_mask": zeros}).items()}
+    with_ones = {k: to_numpy(v) for k, v in outputs_of(network, {"image": image, "true_mask": ones}).items()}
+    with_zeros = {k: to_numpy(v) for k, v in outputs_of(network, {"image": image, "true_mask": zeros}).items()}
     np.testing.assert_array_equal(with_ones["density"], with_zeros["density"])
     assert not np.allclose(with_ones["taught"], with_zeros["taught"])
     if variant == "solution1":
@@ -205,12 +202,12 @@ def test_solutions_1_to_3_multiply() -> None:
     import keras
 
     for variant, binary in (("solution1", True), ("solution2", False), ("solution3", True)):
-        network, outputs, _ = outputs_of(variant)
+        network, outputs, _ = trained_outputs(variant)
         image = network.input["image"] if isinstance(network.input, dict) else network.input  # type: ignore[attr-defined]
         unmasked = keras.Model(image, network.get_layer("unmasked").output)  # type: ignore[attr-defined]
         logits = to_numpy(outputs["mask_logits"])
         mask = logits > 0 if binary else 1 / (1 + np.exp(-logits))
-        expected = to_numpy(unmasked(make_batch().image)) * mask
+        expected = to_numpy(outputs_of(unmasked, make_batch().image)) * mask
         np.testing.assert_allclose(to_numpy(outputs["density"]), expected, rtol=1e-3, atol=1e-6, err_msg=variant)
 
 
@@ -288,6 +285,6 @@ def test_sgd_at_the_papers_rate_is_stable_from_the_start(method: Method) -> None
     points[0, :, :2], points[..., 2] = generator.uniform(0, 160, (32, 2)), 4.0
     image = generator.uniform(0, 255, (1, 160, 192, method.channels)).round().astype(np.uint8)
     trainer = PointTrainer(method.build(options), method, options)
-    trainer.start(next(stage for stage in method.recipe.stages if stage.optimizer == "sgd"), jit_compile=False)
+    trainer.start(next(stage for stage in method.recipe.stages if stage.optimizer == "sgd"), backend.jit_compile())
     losses = [trainer.train(image, points) for _ in range(5)]
     assert np.isfinite(losses).all() and losses == sorted(losses, reverse=True), losses

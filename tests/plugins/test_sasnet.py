@@ -5,30 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from compiled import computed, losses_of, outputs_of, to_numpy
 from crowd_harness_sasnet import METHOD, VARIANTS
 
 from harness.method import ModelOptions, inference_network
 from harness.nn import vgg16
 
 pytestmark = pytest.mark.backend
-
-
-def to_numpy(value: object) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
-
-
-def computed(function: Any, *values: Any, **options: Any) -> np.ndarray:
-    """`function` of arrays as the backend's tensors, as NumPy."""
-    from keras import ops
-
-    tensors = [ops.convert_to_tensor(value) if isinstance(value, np.ndarray) else value for value in values]
-    return to_numpy(function(*tensors, **options))
 
 
 def trainable(layers: list) -> int:
@@ -67,7 +53,7 @@ def test_parameters_layer_group_by_layer_group(network: object) -> None:
 def test_shapes_and_fusing(network: object, size: tuple[int, int]) -> None:
     """The final map is Eq. 5 of the level maps and the confidence, by NumPy."""
     image = np.random.default_rng(0).uniform(0, 255, (2, *size, 3)).astype(np.float32)
-    outputs = {name: to_numpy(value) for name, value in network(image).items()}  # type: ignore[operator]
+    outputs = {name: to_numpy(value) for name, value in outputs_of(network, image).items()}
     assert outputs["levels"].shape == (2, *size, 5)
     assert outputs["confidence_logits"].shape == (2, size[0] // 32, size[1] // 32, 5)
     expected = fused(outputs["levels"], outputs["confidence_logits"], 32)
@@ -90,7 +76,7 @@ def test_patches_that_reach_beyond_the_image_see_what_lies_inside() -> None:
     network = METHOD.build(ModelOptions(variant=VARIANTS["patch64"].options))
     features = [network.get_layer(f"decoder{level}_conv2").output for level in range(1, 6)]
     image = np.random.default_rng(0).uniform(0, 255, (1, 96, 160, 3)).astype(np.float32)
-    outputs, decoded = keras.Model(network.input, [network.output, features])(image)
+    outputs, decoded = outputs_of(keras.Model(network.input, [network.output, features]), image)
     outputs = {name: to_numpy(value) for name, value in outputs.items()}
     logits = np.zeros((1, 2, 3, 5))
     for (m, n), (level, cells) in itertools.product(np.ndindex(2, 3), enumerate(map(to_numpy, decoded), 1)):
@@ -123,7 +109,7 @@ def test_aligned_upsampling_is_linear_interpolation_between_corners(size: tuple[
             expected = np.repeat(expected, 2, axis)
         else:
             expected = interp1d(np.arange(n), expected, axis=axis)(np.linspace(0, n - 1, 2 * n))
-    np.testing.assert_allclose(to_numpy(AlignedUpsampling()(x))[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(computed(AlignedUpsampling(), x)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_confidence_labels_by_arg_min_and_arg_max() -> None:
@@ -268,8 +254,9 @@ def test_variants_build_and_have_a_finite_loss(variant: str) -> None:
     images = generator.uniform(0, 255, (1, 64, 32, 3)).astype(np.float32)
     points = np.ones((1, 16, 4), np.float32)
     points[..., :2] = generator.uniform(0, 32, (1, 16, 2))
-    outputs = network(images)
-    terms = METHOD.loss(Batch(ops.convert_to_tensor(images), ops.convert_to_tensor(points)), outputs, options)
+    outputs = outputs_of(network, images)
+    batch = Batch(ops.convert_to_tensor(images), ops.convert_to_tensor(points))
+    terms = losses_of(METHOD, batch, outputs, options)
     assert ("pra" in terms) == VARIANTS[variant].options.get("pra", True)
     assert all(np.isfinite(to_numpy(term)) for term in terms.values())
     patch = VARIANTS[variant].options.get("patch", 32)
@@ -284,7 +271,8 @@ def test_the_network_has_its_own_unit() -> None:
     image, found = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32), []
     for density_scale in (1.0, 100.0):
         backend.prepare(0)
-        found.append(to_numpy(METHOD.build(ModelOptions(density_scale=density_scale))(image)["levels"]))
+        network = METHOD.build(ModelOptions(density_scale=density_scale))
+        found.append(to_numpy(outputs_of(network, image)["levels"]))
     assert found[0].sum() > 0
     np.testing.assert_array_equal(*found)
 
@@ -304,7 +292,7 @@ def test_the_balance_of_the_loss_is_the_papers_under_every_recipe(density_scale:
     logits = np.log(confidence / (1 - confidence))
     outputs = {"levels": levels, "confidence_logits": logits, "density": levels.mean(-1, keepdims=True)}
     tensors = {name: ops.convert_to_tensor(values) for name, values in outputs.items()}
-    terms = METHOD.loss(batch, tensors, ModelOptions(density_scale=density_scale))
+    terms = losses_of(METHOD, batch, tensors, ModelOptions(density_scale=density_scale))
     squared = (1000 * (levels - to_numpy(batch.density(1)))) ** 2
     assert float(terms["levels"]) == pytest.approx(squared.mean(axis=(0, 1, 2)).sum(), rel=1e-4)
     errors = np.abs((levels - to_numpy(batch.density(1))).reshape(1, 32, 2, 32, 5).sum(axis=(1, 3)))

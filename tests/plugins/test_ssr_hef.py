@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import losses_of, outputs_of, to_numpy
 from crowd_harness_ssr_hef import METHOD, VARIANTS, losses
 from crowd_harness_ssr_hef import UNIT as METHOD_UNIT
 from scipy.optimize import minimize_scalar
@@ -14,14 +15,9 @@ from scipy.special import expit
 
 from harness.method import ModelOptions, inference_network
 from harness.nn.batch import Batch
+from harness.training import backend
 
 pytestmark = pytest.mark.backend
-
-
-def to_numpy(value: object) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
 
 
 def tensor(value: np.ndarray) -> Any:
@@ -117,7 +113,7 @@ def test_the_gradient_of_hard_example_focusing(literal: bool) -> None:
     model.compile(
         optimizer=keras.optimizers.SGD(1.0),
         loss=lambda y, found: losses.hard_example_focusing(found, y, 2.0, literal),
-        jit_compile=False,
+        jit_compile=backend.jit_compile(),
     )
     model.train_on_batch(predicted, target)
     step = 1e-5
@@ -144,7 +140,7 @@ def test_what_is_predicted_where_two_densities_are_equally_likely(variant: str) 
     model.compile(
         optimizer=keras.optimizers.SGD(1.0),
         loss=lambda y, found: losses.hard_example_focusing(found, y, 2.0, literal),
-        jit_compile=False,
+        jit_compile=backend.jit_compile(),
     )
     for _ in range(60):
         model.train_on_batch(np.ones_like(target), target)
@@ -174,8 +170,8 @@ def test_every_variant_trains_what_its_row_says(variant: str) -> None:
     # In the paper's unit: a start of tens of heads a cell leaves Eq. 4's factor nothing that float32 can hold.
     options = ModelOptions(variant=chosen, largest_count=30.0, density_scale=METHOD.recipe.density_scale)
     network = METHOD.build(options)
-    outputs = network(make_batch().image)
-    terms = {name: float(to_numpy(term)) for name, term in METHOD.loss(make_batch(), outputs, options).items()}
+    outputs = outputs_of(network, make_batch().image)
+    terms = {name: float(to_numpy(term)) for name, term in losses_of(METHOD, make_batch(), outputs, options).items()}
     assert all(np.isfinite(list(terms.values())))
     segmentations = {name for name in terms if name.startswith("segmentation")}
     assert segmentations == (set() if variant == "no_ssr" else {"segmentation2", "segmentation4", "segmentation8"})
@@ -217,7 +213,7 @@ def test_the_enhancement_gate_starts_open(variant: str) -> None:
     for seed in range(5):
         keras.utils.set_random_seed(seed)
         network = build(variant)
-        gate = to_numpy(keras.Model(network.input, network.get_layer("enhance_weights").output)(image))
+        gate = to_numpy(outputs_of(keras.Model(network.input, network.get_layer("enhance_weights").output), image))
         assert np.abs(np.log(gate / (1 - gate))).max() < 2, f"seed {seed}"
 
 
@@ -225,9 +221,8 @@ def test_the_last_layer_predicts_heads_a_cell() -> None:
     import keras
 
     network = METHOD.build(ModelOptions(density_scale=METHOD.recipe.density_scale))
-    last, density = keras.Model(network.input, [network.get_layer("output").output, network.output["density"]])(
-        make_batch().image
-    )
+    both = keras.Model(network.input, [network.get_layer("output").output, network.output["density"]])
+    last, density = outputs_of(both, make_batch().image)
     np.testing.assert_allclose(to_numpy(density), to_numpy(last), rtol=1e-6)
 
 
@@ -236,7 +231,7 @@ def test_the_enhancement_weighs_every_channel_alike() -> None:
 
     network = build()
     nodes = [network.get_layer(name).output for name in ("enhance_conv", "enhance_weights", "enhanced")]
-    plain, weights, enhanced = map(to_numpy, keras.Model(network.input, nodes)(make_batch().image))
+    plain, weights, enhanced = map(to_numpy, outputs_of(keras.Model(network.input, nodes), make_batch().image))
     assert weights.shape[-1] == 1 and (weights > 0).all() and (weights < 1).all()
     np.testing.assert_allclose(enhanced, plain * weights, rtol=1e-4, atol=1e-6)
     pooled = to_numpy(network.get_layer("enhance_pool")(tensor(plain)))

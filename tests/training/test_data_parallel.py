@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ def predicted(folder: Path) -> list[float]:
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution is JAX's")
 def test_two_devices_give_what_one_gives(harness: Any, tmp_path: Path) -> None:
-    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = os.environ.get("XLA_FLAGS", "")  # those that compile fast
+    two = {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=2"}
     shared = harness(*ARGUMENTS, "--out", "two", "--data-parallel", **two)
     assert shared.returncode == 0, shared.stderr + shared.stdout
     assert harness(*ARGUMENTS, "--out", "one").returncode == 0
