@@ -19,7 +19,7 @@ from harness.host.plugins import load_host
 from harness.method import COMMON, ModelOptions, Stage, inference_network, named_outputs
 from harness.nn import vgg16
 
-SIDE, CROPS = 64, 8  # small, for thirteen networks are trained here; the counts are as far apart as in large ones
+CROPS = 8
 HEADS = range(3, 3 + 3 * CROPS, 3)
 EVERY = 10  # steps between two looks at what is learned
 
@@ -28,6 +28,7 @@ EVERY = 10  # steps between two looks at what is learned
 class Effort:
     """At most so many steps of `crops` crops each, the rate falling to zero as a cosine; `scale` is the recipe's density_scale.
 
+    `side`: of the crops, in pixels: small, for thirteen networks are trained here; counts are as far apart as in large ones.
     `pretrained`: behind the weights file that `drawn_vgg` writes. `rates` as in `Stage`.
     """
 
@@ -36,6 +37,7 @@ class Effort:
     learning_rate: float
     scale: float
     precision: str = "mixed_bfloat16"  # halves the time of VGG-sized steps on a CPU that has it; float32 elsewhere
+    side: int = 48
     pretrained: bool = False
     rates: Mapping[str, float] = field(default_factory=dict)
 
@@ -49,16 +51,16 @@ EFFORTS = {
     # As it is mostly run: recipe `common`'s rate and scale behind a pretrained front.
     "csrnet": Effort(240, 1, COMMON.stages[0].learning_rate, COMMON.density_scale, pretrained=True),
     "at_csrnet": Effort(160, 4, 2e-4, 100.0),  # its density has a scale of its own, as at_cfcn's
-    "hsrnet": Effort(140, 2, 2e-4, 30.0),
+    "hsrnet": Effort(140, 2, 2e-4, 30.0, side=32),
     # All eight crops in every step: it normalises by batches, and crops seen in halves are counted otherwise when its moving
     # averages take over. Its density has a scale of its own.
-    "sasnet": Effort(60, 8, 1e-3, 100.0),
+    "sasnet": Effort(60, 8, 1e-3, 100.0, side=32),
     "bayesian": Effort(120, 2, 1e-4, COMMON.density_scale),
-    "dm_count": Effort(120, 4, 1e-4, COMMON.density_scale),
-    "zip": Effort(100, 8, 1e-3, 100.0),  # by batches too, and in a unit of its own
+    "dm_count": Effort(120, 4, 1e-4, COMMON.density_scale, side=64),
+    "zip": Effort(100, 8, 1e-3, 100.0, side=64),  # by batches too, and in a unit of its own
     # By batches too, and no recipe scales its counts, which are whole numbers. Places are a hundred times what their branch
     # gives: at the others' rate they jump about, and heads change their candidates.
-    "p2pnet": Effort(70, 8, 3e-4, 100.0, "float32", rates={"regression*": 0.2}),
+    "p2pnet": Effort(70, 8, 3e-4, 100.0, "float32", side=32, rates={"regression*": 0.2}),
 }
 if keras.backend.backend() != "tensorflow":
     pytest.skip("learning is tried on the default backend alone", allow_module_level=True)
@@ -79,7 +81,7 @@ def test_eight_crops_are_learned_by_heart(name: str, tmp_path: Path) -> None:
     try:
         pretrained = str(drawn_vgg(tmp_path / "vgg16.h5")) if effort.pretrained else "none"
         options = ModelOptions(pretrained=pretrained, density_scale=effort.scale, largest_count=float(max(HEADS)))
-        images, points, maps = eight_crops(method.channels, list(method.maps(options)))
+        images, points, maps = eight_crops(effort.side, method.channels, list(method.maps(options)))
         trainer = PointTrainer(method.build(options), method, options)
         stage = Stage(learning_rate=effort.learning_rate, decay="cosine", warmup_steps=5, rates=effort.rates)
         trainer.start(stage, backend.jit_compile())
@@ -113,17 +115,17 @@ def drawn_vgg(path: Path) -> Path:
     return path
 
 
-def eight_crops(channels: int, names: list[str]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """uint8 [8, 64, 64, channels], points float32 [8, P, 4], and maps float32 [8, 64, 64, 1]."""
+def eight_crops(side: int, channels: int, names: list[str]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """uint8 [8, side, side, channels], points float32 [8, P, 4], and maps float32 [8, side, side, 1]."""
     generator = np.random.default_rng(0)
-    scenes = [draw_scene(generator, SIDE, SIDE, heads) for heads in HEADS]
+    scenes = [draw_scene(generator, side, side, heads) for heads in HEADS]
     images = np.stack([image for image, _ in scenes])
     if channels == 1:
         images = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] for image in images])
     heads = [np.column_stack([points, np.full(len(points), 4.0)]).astype(np.float32) for _, points in scenes]
     known = {
-        "depth": np.stack([from_head_spacing(points, SIDE, SIDE) for _, points in scenes])[..., None],
-        # Bayesian Loss: as of crops of large images. In images of 64 pixels its background would have a share of each head.
-        "background_distance": np.full((CROPS, SIDE, SIDE, 1), 768.0, np.float32),
+        "depth": np.stack([from_head_spacing(points, side, side) for _, points in scenes])[..., None],
+        # Bayesian Loss: as of crops of large images. In images this small its background would have a share of each head.
+        "background_distance": np.full((CROPS, side, side, 1), 768.0, np.float32),
     }
     return images, padded(heads), {name: known[name] for name in names}

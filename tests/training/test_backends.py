@@ -80,12 +80,12 @@ def test_the_first_loss_is_what_numpy_computes(name: str) -> None:
 
 
 @pytest.mark.skipif(ON_TENSORFLOW, reason="there the kit trains every method, and test_overfitting for longer")
-@pytest.mark.parametrize("name", ["mcnn", "zip"])  # test_agreement has two steps of every method
-def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None:
+def test_training_steps_lower_the_loss_and_reach_every_weight() -> None:
+    """Of one method; test_agreement takes two steps of each, whose second loss tells of every gradient."""
     from harness.training import backend
     from harness.training.network import PointTrainer
 
-    method = load_host().method(name)
+    method = load_host().method("mcnn")
     options = ModelOptions(density_scale=COMMON.density_scale)
     # Two cells and more a side at the coarsest level: batch normalisation of one cell is zero.
     images, points = make_batch(method.channels, side=max(32, 2 * method.side_multiple))
@@ -113,7 +113,7 @@ def test_any_size(name: str) -> None:
     method = load_host().method(name)
     network = inference_network(method.build(ModelOptions()))
     # The kit tries small and odd sizes on TensorFlow; the large one would only take long on the others.
-    for height, width in [(512, 1024)] if ON_TENSORFLOW else [(64, 96), (37, 53)]:
+    for height, width in [(256, 512)] if ON_TENSORFLOW else [(64, 96), (37, 53)]:
         image = np.zeros((height, width, method.channels), np.uint8)
         density = density_of(network, method, image)
         assert density.shape == (-(-height // method.stride), -(-width // method.stride))

@@ -12,6 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.backend
 ARGUMENTS = ("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke")
+SHORT = "{methods: mcnn, datasets: synth, budget: {from: smoke, steps: 12, validations: 1, test_images: 4}}"
 
 
 def predicted(folder: Path) -> list[float]:
@@ -24,9 +25,10 @@ def predicted(folder: Path) -> list[float]:
 def test_two_devices_give_what_one_gives(harness: Any, tmp_path: Path) -> None:
     flags = os.environ.get("XLA_FLAGS", "")  # those that compile fast
     two = {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=2"}
-    shared = harness(*ARGUMENTS, "--out", "two", "--data-parallel", **two)
+    (tmp_path / "short.yaml").write_text(SHORT)
+    shared = harness("bench", "short.yaml", "--out", "two", "--data-parallel", **two)
     assert shared.returncode == 0, shared.stderr + shared.stdout
-    assert harness(*ARGUMENTS, "--out", "one").returncode == 0
+    assert harness("bench", "short.yaml", "--out", "one").returncode == 0
     assert predicted(tmp_path / "two") == pytest.approx(predicted(tmp_path / "one"), rel=0.02, abs=0.5)
 
 
