@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from initial_weights import by_numpy
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault(
@@ -61,6 +62,12 @@ def _that_compile_fast() -> str:
     if known(*FAST_TO_COMPILE):
         return " ".join(FAST_TO_COMPILE)
     return " ".join(flag for flag in FAST_TO_COMPILE if known(flag))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def initial_weights_by_numpy() -> None:
+    if "keras" in sys.modules:  # the tests that build networks import it first of all
+        by_numpy()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

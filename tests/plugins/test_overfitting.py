@@ -51,7 +51,7 @@ EFFORTS = {
     # As it is mostly run: recipe `common`'s rate and scale behind a pretrained front.
     "csrnet": Effort(240, 1, COMMON.stages[0].learning_rate, COMMON.density_scale, pretrained=True),
     "at_csrnet": Effort(160, 4, 2e-4, 100.0),  # its density has a scale of its own, as at_cfcn's
-    "hsrnet": Effort(140, 2, 2e-4, 30.0, side=32),
+    "hsrnet": Effort(140, 2, 2e-4, 30.0),
     # All eight crops in every step: it normalises by batches, and crops seen in halves are counted otherwise when its moving
     # averages take over. Its density has a scale of its own.
     "sasnet": Effort(60, 8, 1e-3, 100.0, side=32),
