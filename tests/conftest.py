@@ -70,9 +70,13 @@ def initial_weights_by_numpy() -> None:
         by_numpy()
 
 
+# Modules with tests of half a minute and more, which one of two workers would wait for at the end.
+LONG = {"agreement", "backends", "learning", "overfitting", "real_annotations", "real_data", "repeats"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole programs and long training first: the short ones fill up what time the workers have left at the end."""
-    items.sort(key=lambda item: not (item.get_closest_marker("system") or item.path.stem == "test_overfitting"))
+    items.sort(key=lambda item: not (item.get_closest_marker("system") or item.path.stem.removeprefix("test_") in LONG))
 
 
 @pytest.fixture(autouse=True)

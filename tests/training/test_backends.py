@@ -106,18 +106,17 @@ def test_training_steps_lower_the_loss_and_reach_every_weight() -> None:
     raise AssertionError(f"no gradient reaches these: {still}")
 
 
+@pytest.mark.skipif(ON_TENSORFLOW, reason="there the kit tries sizes")
 @pytest.mark.parametrize("name", METHODS)
-def test_any_size(name: str) -> None:
+def test_an_odd_size(name: str) -> None:
     from harness.training.prediction import density_of
 
     method = load_host().method(name)
     network = inference_network(method.build(ModelOptions()))
-    # The kit tries small and odd sizes on TensorFlow; the large one would only take long on the others.
-    for height, width in [(256, 512)] if ON_TENSORFLOW else [(64, 96), (37, 53)]:
-        image = np.zeros((height, width, method.channels), np.uint8)
-        density = density_of(network, method, image)
-        assert density.shape == (-(-height // method.stride), -(-width // method.stride))
-        assert np.isfinite(density).all()
+    height, width = 37, 53
+    density = density_of(network, method, np.zeros((height, width, method.channels), np.uint8))
+    assert density.shape == (-(-height // method.stride), -(-width // method.stride))
+    assert np.isfinite(density).all()
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="one run of it starts every backend that is there")

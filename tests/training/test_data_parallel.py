@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import pytest
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.system]
 ARGUMENTS = ("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke")
 SHORT = "{methods: mcnn, datasets: synth, budget: {from: smoke, steps: 12, validations: 1, test_images: 4}}"
 

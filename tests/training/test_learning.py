@@ -18,11 +18,11 @@ from harness.training.fit import Job, train
 
 def test_mcnn_beats_the_mean_of_the_training_counts(tmp_path: Path) -> None:
     run = resolve(load_host(), Request("mcnn", "synth", budget="quick"), "test")
-    # A quarter of what `quick` sees, in larger steps: enough to tell one that learns, and a fifth of the time.
+    # A sixth of what `quick` sees, in larger steps: enough to tell one that learns.
     recipe = replace(
         run.recipe, crop=96, images_per_step=4, stages=(replace(run.recipe.stages[0], learning_rate=1e-3),)
     )
-    run = replace(run, recipe=recipe, budget=replace(run.budget, epochs=30))
+    run = replace(run, recipe=recipe, budget=replace(run.budget, epochs=20))
     data = run_data(run, SYNTH.index(Path()), 1 << 30)
     trained, parts = train(Job(run, data, tmp_path, lambda kind, **what: None)), data.split
     scores = summary(evaluate(trained.network, run.method, data.scenes(parts.test)))
