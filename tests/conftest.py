@@ -70,13 +70,12 @@ def initial_weights_by_numpy() -> None:
         by_numpy()
 
 
-# Modules with tests of half a minute and more, which one of two workers would wait for at the end.
-LONG = {"agreement", "backends", "learning", "overfitting", "real_annotations", "real_data", "repeats"}
+LONG = ("test_overfitting", "test_agreement")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole programs and long training first: the short ones fill up what time the workers have left at the end."""
-    items.sort(key=lambda item: not (item.get_closest_marker("system") or item.path.stem.removeprefix("test_") in LONG))
+    items.sort(key=lambda item: not (item.get_closest_marker("system") or item.path.stem in LONG))
 
 
 @pytest.fixture(autouse=True)
