@@ -248,10 +248,7 @@ def _check_optimizers(todo: list[Any]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from harness.errors import HarnessError
+    from harness.files.atomic import written
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with written(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

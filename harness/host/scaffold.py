@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.files.atomic import written
 
 TEMPLATES = "templates/plugin"
 
@@ -34,13 +35,10 @@ def write(name: str, out: Path) -> list[Path]:
         "distribution": f"crowd-harness-{name.replace('_', '-')}",
         "title": name.replace("_", " ").capitalize(),
     }
-    written = []
+    paths = []
     for template in sorted(environment.list_templates()):
         path = out / template.removesuffix(".jinja").replace("MODULE", words["module"]).replace("METHOD", name)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(environment.get_template(template).render(**words), encoding="utf-8")
-        except OSError as error:
-            raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
-        written.append(path)
-    return written
+        with written(path) as temporary:
+            temporary.write_text(environment.get_template(template).render(**words), encoding="utf-8")
+        paths.append(path)
+    return paths
