@@ -80,12 +80,12 @@ def test_the_first_loss_is_what_numpy_computes(name: str) -> None:
 
 
 @pytest.mark.skipif(ON_TENSORFLOW, reason="there the kit trains every method, and test_overfitting for longer")
-def test_training_steps_lower_the_loss_and_reach_every_weight() -> None:
-    """Of one method; test_agreement takes two steps of each, whose second loss tells of every gradient."""
+@pytest.mark.parametrize("name", ["mcnn", "zip"])  # test_agreement has two steps of every method
+def test_training_steps_lower_the_loss_and_reach_every_weight(name: str) -> None:
     from harness.training import backend
     from harness.training.network import PointTrainer
 
-    method = load_host().method("mcnn")
+    method = load_host().method(name)
     options = ModelOptions(density_scale=COMMON.density_scale)
     # Two cells and more a side at the coarsest level: batch normalisation of one cell is zero.
     images, points = make_batch(method.channels, side=max(32, 2 * method.side_multiple))
