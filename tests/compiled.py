@@ -11,6 +11,11 @@ from harness.method import Method, ModelOptions
 from harness.nn.batch import Batch
 
 
+def tensor(value: np.ndarray) -> Any:
+    """`value` as a tensor of the backend."""
+    return keras.ops.convert_to_tensor(value)
+
+
 def to_numpy(value: object) -> np.ndarray:
     """`value`, a tensor of the backend, as an array."""
     return keras.ops.convert_to_numpy(value)
@@ -40,7 +45,7 @@ def computed(function: Any, *values: Any, **options: Any) -> np.ndarray:
             given[place] = tensor
         return function(*given, **options)
 
-    return to_numpy(_in_one(of_tensors)(*(keras.ops.convert_to_tensor(values[place]) for place in places)))
+    return to_numpy(_in_one(of_tensors)(*(tensor(values[place]) for place in places)))
 
 
 def _in_one(function: Any) -> Any:

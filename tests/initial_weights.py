@@ -16,8 +16,6 @@ def by_numpy() -> None:
     from keras.src.initializers import random_initializers
 
     theirs = random_initializers.random
-    if isinstance(theirs, SimpleNamespace):
-        return
     ours = {name: _drawn(draw, getattr(theirs, name)) for name, draw in DRAWS.items()}
     random_initializers.random = SimpleNamespace(**vars(theirs) | ours)
 
@@ -42,9 +40,9 @@ DRAWS = {"normal": _normal, "truncated_normal": _truncated_normal, "uniform": _u
 
 
 def _drawn(draw: Any, theirs: Any) -> Any:
-    def call(shape: Any, *arguments: Any, dtype: Any = None, seed: Any = None, **options: Any) -> Any:
-        if not isinstance(seed, int) or arguments:
-            return theirs(shape, *arguments, dtype=dtype, seed=seed, **options)
+    def call(shape: Any, *, seed: Any, dtype: Any, **options: Any) -> Any:
+        if not isinstance(seed, int):  # a generator of seeds
+            return theirs(shape, seed=seed, dtype=dtype, **options)
         from keras import ops
 
         return ops.convert_to_tensor(draw(np.random.default_rng(seed), tuple(shape), **options), dtype)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from compiled import to_numpy
 from scipy.stats import norm
 
 from harness.nn.batch import Batch
 from harness.nn.targets import count_classes, crowd_mask, distilled_depth
 
 pytestmark = pytest.mark.backend
-
-
-def to_numpy(value: object) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from harness.files.atomic import replacing
 from harness.host.plugins import load_host
 from harness.method import COMMON, Method, ModelOptions
 
@@ -91,7 +92,8 @@ def on_tensorflow(request: pytest.FixtureRequest) -> dict[str, list[float]]:
                 timeout=900,
             )
             assert done.returncode == 0, done.stderr[-2000:]
-            kept.write_text(done.stdout.splitlines()[-1])
+            with replacing(kept) as temporary:
+                temporary.write_text(done.stdout.splitlines()[-1])
     return json.loads(kept.read_text())
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import tensor, to_numpy
 from crowd_harness_dm_count import METHOD, losses, transport
 from gradients import value_and_gradient
 from scipy.special import logsumexp
@@ -15,18 +16,6 @@ from harness.nn.batch import Batch
 
 SIZE, STRIDE = (48, 64), 8
 FLOOR = np.log(1e-16)
-
-
-def to_numpy(value: Any) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
-
-
-def tensor(array: np.ndarray) -> Any:
-    from keras import ops
-
-    return ops.convert_to_tensor(array)
 
 
 def drawn() -> tuple[np.ndarray, np.ndarray]:

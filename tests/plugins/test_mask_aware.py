@@ -105,7 +105,6 @@ def test_the_focal_loss_by_numpy(gamma: float) -> None:
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
 def test_confidently_wrong_cells_are_learned_from(gamma: float) -> None:
     """The derivative by the logit, by hand: −1 where a true foreground is given −50, 1 the other way round; 0 where right."""
-    import keras
     from crowd_harness_mask_aware.losses import focal
 
     start = np.array([[-50.0, 50.0, -120.0, 120.0, 50.0, -120.0, 0.0]], np.float32)
@@ -148,8 +147,6 @@ def test_both_losses_are_means_over_cells_in_one_unit(method: Method) -> None:
 @pytest.mark.parametrize("method", [METHOD, METHOD_CSR], ids=lambda method: method.name)
 @pytest.mark.parametrize("density_scale", [1.0, 100.0])
 def test_the_last_layer_predicts_heads_a_pixel_times_the_scale(method: Method, density_scale: float) -> None:
-    import keras
-
     network = method.build(ModelOptions(density_scale=density_scale))
     last = network.get_layer("regressor_output").output
     image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, method.channels)).astype(np.float32)
@@ -204,8 +201,6 @@ def test_the_true_mask_reaches_the_trained_density_alone(variant: str) -> None:
 
 
 def test_solutions_1_to_3_multiply() -> None:
-    import keras
-
     for variant, binary in (("solution1", True), ("solution2", False), ("solution3", True)):
         network, outputs, _ = trained_outputs(variant)
         image = network.input["image"] if isinstance(network.input, dict) else network.input  # type: ignore[attr-defined]
@@ -218,7 +213,6 @@ def test_solutions_1_to_3_multiply() -> None:
 
 def test_the_straight_through_gradient_is_one() -> None:
     """A dense layer behind the hard mask: the gradient into its input is that of the mask taken as the input itself."""
-    import keras
     from crowd_harness_mask_aware.model import Binary
 
     start = np.array([[0.2, 0.4, 0.6, 0.9]], np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import tensor, to_numpy
 from crowd_harness_p2pnet import METHOD, VARIANTS, losses
 from gradients import value_and_gradient
 from scipy.optimize import linear_sum_assignment
@@ -18,18 +19,6 @@ from harness.nn.batch import REGION, Batch
 on_every_backend = pytest.mark.backend  # not for whole networks, whose layers JAX compiles one by one
 SIZE, STRIDE, K = (24, 32), 8, 4
 CELLS = (SIZE[0] // STRIDE, SIZE[1] // STRIDE)
-
-
-def to_numpy(value: Any) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
-
-
-def tensor(array: np.ndarray) -> Any:
-    from keras import ops
-
-    return ops.convert_to_tensor(array)
 
 
 def drawn() -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import losses_of, outputs_of, to_numpy
+from compiled import losses_of, outputs_of, tensor, to_numpy
 from crowd_harness_ssr_hef import METHOD, VARIANTS, losses
 from crowd_harness_ssr_hef import UNIT as METHOD_UNIT
 from scipy.optimize import minimize_scalar
@@ -18,12 +18,6 @@ from harness.nn.batch import Batch
 from harness.training import backend
 
 pytestmark = pytest.mark.backend
-
-
-def tensor(value: np.ndarray) -> Any:
-    from keras import ops
-
-    return ops.convert_to_tensor(value)
 
 
 def build(variant: str = "") -> Any:

@@ -7,18 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import to_numpy
 from crowd_harness_zip import METHOD, VARIANTS
 
 from harness.method import ModelOptions
 from harness.nn.batch import Batch
 
 on_every_backend = pytest.mark.backend  # not for whole networks, whose layers JAX compiles one by one
-
-
-def to_numpy(value: object) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(value)
 
 
 def tensors(*values: np.ndarray) -> list[Any]:
