@@ -92,7 +92,8 @@ def _read_keras(vgg: Vgg, path: Path) -> Weights:
     arrays: dict[str, dict[int, np.ndarray]] = {}
 
     def visit(name: str, item: Any) -> None:
-        layer = next((part for part in name.split("/") if part in known), None)
+        # `.weights.h5` of Keras 3 files a layer under its class and number; its name is an attribute of what holds its arrays.
+        layer = next((part for part in (*name.split("/"), item.parent.attrs.get("name")) if part in known), None)
         if layer and hasattr(item, "shape") and len(item.shape) in (1, 4):
             arrays.setdefault(layer, {})[len(item.shape)] = np.asarray(item)
 

@@ -57,6 +57,19 @@ def test_a_keras_file_is_folded_to_normalised_rgb(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, np.einsum("hwc,hwco->o", bgr, kernel), rtol=1e-4)
 
 
+def test_weights_that_keras_saves_are_read(tmp_path: Path) -> None:
+    """By `save_weights` of Keras 3 itself, with and without the top's layers, which are not wanted."""
+    for top in (False, True):
+        theirs = keras.applications.VGG16(weights=None, include_top=top, input_shape=(32, 32, 3), classes=2)
+        path = tmp_path / "vgg16.weights.h5"
+        theirs.save_weights(path)
+        found = vgg_weights.read(VGG16, path)
+        assert list(found) == VGG16.layer_names()
+        for name in VGG16.layer_names()[1:]:  # the first is folded
+            for ours, saved in zip(found[name], theirs.get_layer(name).get_weights(), strict=True):
+                np.testing.assert_array_equal(ours, saved)
+
+
 def test_weights_of_the_other_network_are_refused_before_training(tmp_path: Path) -> None:
     """As the bench checks them: each method's file against the network that it names."""
     path = written(tmp_path / "vgg16.h5", VGG16.layer_names())
