@@ -1,6 +1,6 @@
 """Pretrained weights of `harness.nn.vgg`'s networks, from Keras or torchvision, in the convention of `vgg.normalize`.
 
-Weights trained on another convention are folded into the first convolution.
+Weights trained on another convention are folded into the first convolution, and Keras' scaled (`harness.nn.vgg_scale`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.nn import pretrained
-from harness.nn.vgg import STANDARD_DEVIATION, Vgg
+from harness.nn.vgg import FILTERS, STANDARD_DEVIATION, Vgg
+from harness.nn.vgg_scale import unit_scaled
 
 if TYPE_CHECKING:
     import keras
@@ -59,15 +60,16 @@ def read(vgg: Vgg, path: Path) -> Weights:
     """Layer name → arrays in Keras order and in this module's convention, from either kind of file.
 
     Keras (`.h5`, `.weights.h5`): the network of `keras.applications`, which expects BGR values 0–255 less the mean; folded to
-    normalised RGB. torchvision (`.safetensors` of a state dict): the plain network, or the one with batch normalisation.
+    normalised RGB, and to features of order 1. torchvision (`.safetensors` of a state dict): the plain network, or the one
+    with batch normalisation, as they are.
 
     Raises:
-        HarnessError: no such file, of no known kind, or layers missing.
+        HarnessError: no such file, of no known kind, layers missing or of other shapes.
     """
     pretrained.require_file(path, vgg.title)
     if path.suffix == ".safetensors":
         return _read_torchvision(vgg, path)
-    return _from_caffe(_read_keras(vgg, path))
+    return unit_scaled(vgg, _from_caffe(_read_keras(vgg, path)))
 
 
 def imagenet(vgg: Vgg) -> Weights:
@@ -78,7 +80,7 @@ def imagenet(vgg: Vgg) -> Weights:
     """
     source = pretrained.imagenet(vgg.name.upper(), vgg.title)
     found = {layer.name: tuple(layer.get_weights()) for layer in source.layers if layer.get_weights()}
-    return _from_caffe({name: (found[name][0], found[name][1]) for name in vgg.layer_names()})
+    return unit_scaled(vgg, _from_caffe({name: (found[name][0], found[name][1]) for name in vgg.layer_names()}))
 
 
 def _read_keras(vgg: Vgg, path: Path) -> Weights:
@@ -105,7 +107,13 @@ def _read_keras(vgg: Vgg, path: Path) -> Weights:
         raise HarnessError(
             f"{path}: no weights for {', '.join(missing)}; expected the layers of keras.applications' {vgg.name.upper()}"
         )
-    return {name: (arrays[name][4], arrays[name][1]) for name in vgg.layer_names()}
+    weights: Weights = {name: (arrays[name][4], arrays[name][1]) for name in vgg.layer_names()}
+    inputs = 3
+    for name, (kernel, _) in weights.items():
+        expected = (3, 3, inputs, inputs := FILTERS[int(name[len("block")]) - 1])
+        if kernel.shape != expected:
+            raise HarnessError(f"{path}: the kernel of {name} has shape {kernel.shape}; expected {expected}")
+    return weights
 
 
 def _read_torchvision(vgg: Vgg, path: Path) -> Weights:

@@ -12,8 +12,8 @@ import pytest
 
 from harness.commands.bench import _check_pretrained
 from harness.errors import HarnessError
-from harness.nn import vgg16, vgg_weights
-from harness.nn.vgg import VGG16, VGG19, normalize
+from harness.nn import vgg16, vgg_scale, vgg_weights
+from harness.nn.vgg import VGG16, VGG19, Vgg, normalize
 
 
 def test_its_layers_are_those_of_keras() -> None:
@@ -32,29 +32,68 @@ def test_its_layers_are_those_of_keras() -> None:
     assert VGG16.layer_names() == vgg16.layer_names() == [name for name in VGG19.layer_names() if name[-1] != "4"]
 
 
-def written(path: Path, names: list[str]) -> Path:
-    """Tiny kernels [3, 3, 3, 2] and biases in the layout of `keras.applications`."""
-    generator = np.random.default_rng(0)
+def written(path: Path, vgg: Vgg) -> Path:
+    """Kernels and biases in the layout of `keras.applications`, drawn so that features grow from layer to layer."""
+    generator, inputs = np.random.default_rng(0), 3
     with h5py.File(path, "w") as file:
-        for name in names:
-            file[f"{name}/{name}/kernel"] = generator.normal(0, 1, (3, 3, 3, 2)).astype("f4")
-            file[f"{name}/{name}/bias"] = generator.normal(0, 1, 2).astype("f4")
+        for name in vgg.layer_names():
+            filters = (64, 128, 256, 512, 512)[int(name[5]) - 1]
+            spread = 1.5 * np.sqrt(2 / (9 * inputs))
+            file[f"{name}/{name}/kernel"] = spread * generator.standard_normal((3, 3, inputs, filters), "f4")
+            file[f"{name}/{name}/bias"] = 10 * generator.standard_normal(filters, "f4")
+            inputs = filters
     return path
 
 
-def test_a_keras_file_is_folded_to_normalised_rgb(tmp_path: Path) -> None:
-    """One output of the first kernel on one window: BGR less its mean in the file, our normalised RGB in what is read."""
-    path = written(tmp_path / "vgg19.h5", VGG19.layer_names())
-    weights = vgg_weights.read(VGG19, path)
-    assert list(weights) == VGG19.layer_names()
+@pytest.mark.parametrize("vgg", [VGG16, VGG19], ids=lambda vgg: vgg.name)
+def test_a_keras_file_is_that_network_but_for_a_power_of_two_a_layer(vgg: Vgg, tmp_path: Path) -> None:
+    """Keras' own network on BGR less its mean beside ours on RGB, layer by layer, away from the first layer's border.
+
+    There Keras pads with its mean's grey less the mean, as we do: it is at 0 in both.
+    """
+    path = written(tmp_path / "vgg.h5", vgg)
+    theirs = getattr(keras.applications, vgg.name.upper())(weights=None, include_top=False)
     with h5py.File(path) as file:
-        kernel = file["block1_conv1/block1_conv1/kernel"][()].astype(float)
-        np.testing.assert_array_equal(weights["block5_conv4"][0], file["block5_conv4/block5_conv4/kernel"][()])
-    window = np.random.default_rng(1).integers(0, 256, (3, 3, 3)).astype(np.float32)
-    seen = keras.ops.convert_to_numpy(normalize(window[None]))[0]
-    bgr = window[..., ::-1] - 255 * np.array([0.406, 0.456, 0.485])
-    found = np.einsum("hwc,hwco->o", seen, weights["block1_conv1"][0])
-    np.testing.assert_allclose(found, np.einsum("hwc,hwco->o", bgr, kernel), rtol=1e-4)
+        for name in vgg.layer_names():
+            theirs.get_layer(name).set_weights([file[f"{name}/{name}/{part}"][()] for part in ("kernel", "bias")])
+    image = keras.Input((None, None, 3))
+    ours = keras.Model(image, vgg.blocks(normalize(image)))
+    vgg_weights.load_pretrained(vgg, ours, str(path))
+    photo = np.random.default_rng(1).integers(0, 256, (1, 48, 64, 3)).astype(np.float32)
+    bgr = photo[..., ::-1] - np.float32(255 * np.array([0.406, 0.456, 0.485]))
+    levels = [
+        keras.Model(network.input, [network.get_layer(name).output for name in vgg.layer_names()])(values)
+        for network, values in ((theirs, bgr), (ours, photo))
+    ]
+    for name, expected, found in zip(vgg.layer_names(), *levels, strict=True):
+        factor = keras.ops.convert_to_numpy(keras.ops.sum(expected) / keras.ops.sum(found))
+        power = 2.0 ** np.round(np.log2(factor))
+        assert factor == pytest.approx(power, rel=1e-3), name
+        values = [keras.ops.convert_to_numpy(level) for level in (found * power, expected)]
+        np.testing.assert_allclose(*values, rtol=1e-3, atol=1e-4 * values[1].max(), err_msg=name)
+
+
+def test_the_features_of_a_keras_file_are_of_order_one(tmp_path: Path) -> None:
+    """Keras' own layers, with what is read, on the noise that it is scaled for: the files' features come to thousands."""
+    path = written(tmp_path / "vgg16.h5", VGG16)
+    weights = vgg_weights.read(VGG16, path)
+    assert list(weights) == VGG16.layer_names()
+    network = keras.applications.VGG16(weights=None, include_top=False)
+    for name, arrays in weights.items():
+        network.get_layer(name).set_weights(list(arrays))
+    noise = vgg_scale.probe()
+    assert (
+        noise.shape == (128, 128, 3) and noise.mean() == pytest.approx(0, abs=1e-4) and noise.std() == pytest.approx(1)
+    )
+    outputs = keras.Model(network.input, [network.get_layer(name).output for name in weights])(noise[None])
+    for name, output in zip(weights, outputs, strict=True):
+        assert 0.7 < np.sqrt(np.mean(keras.ops.convert_to_numpy(output) ** 2)) < 1.42, name
+    with h5py.File(path) as file:  # no bit of a weight is lost
+        for name in VGG16.layer_names()[1:]:
+            kernel = file[f"{name}/{name}/kernel"][()]
+            power = np.abs(weights[name][0]).max() / np.abs(kernel).max()
+            assert np.log2(power) == np.round(np.log2(power)), name
+            np.testing.assert_array_equal(weights[name][0], kernel * power)
 
 
 def test_weights_that_keras_saves_are_read(tmp_path: Path) -> None:
@@ -66,13 +105,14 @@ def test_weights_that_keras_saves_are_read(tmp_path: Path) -> None:
         found = vgg_weights.read(VGG16, path)
         assert list(found) == VGG16.layer_names()
         for name in VGG16.layer_names()[1:]:  # the first is folded
-            for ours, saved in zip(found[name], theirs.get_layer(name).get_weights(), strict=True):
-                np.testing.assert_array_equal(ours, saved)
+            kernel, _ = theirs.get_layer(name).get_weights()
+            power = np.abs(found[name][0]).max() / np.abs(kernel).max()
+            np.testing.assert_array_equal(found[name][0], kernel * power)
 
 
 def test_weights_of_the_other_network_are_refused_before_training(tmp_path: Path) -> None:
     """As the bench checks them: each method's file against the network that it names."""
-    path = written(tmp_path / "vgg16.h5", VGG16.layer_names())
+    path = written(tmp_path / "vgg16.h5", VGG16)
 
     def cell(pretrained: str) -> SimpleNamespace:
         method, options = SimpleNamespace(pretrained=pretrained), SimpleNamespace(pretrained=str(path))
@@ -81,5 +121,13 @@ def test_weights_of_the_other_network_are_refused_before_training(tmp_path: Path
     _check_pretrained([cell("vgg16")])
     with pytest.raises(HarnessError, match=r"no weights for block3_conv4, .*expected the layers of .* VGG19"):
         _check_pretrained([cell("vgg16"), cell("vgg19")])
+    with h5py.File(path, "a") as file:
+        del file["block2_conv1"]
+        file["block2_conv1/block2_conv1/kernel"] = np.zeros((3, 3, 3, 128), "f4")
+        file["block2_conv1/block2_conv1/bias"] = np.zeros(128, "f4")
+    with pytest.raises(
+        HarnessError, match=r"vgg16\.h5: the kernel of block2_conv1 has shape \(3, 3, 3, 128\); expected \(3, 3, 64"
+    ):
+        _check_pretrained([cell("vgg16")])
     with pytest.raises(HarnessError, match=r"gone\.h5: no such file; expected VGG-19 weights"):
         vgg_weights.check(VGG19, str(tmp_path / "gone.h5"))
