@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from compiled import losses_of, outputs_of, to_numpy
@@ -79,6 +80,7 @@ def test_parameters_of_the_auxiliary_decoders_on_csrnet() -> None:
     )
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="names and shapes of weights; nothing is computed")
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_every_variant_predicts_with_the_base_network(method: Method) -> None:
     base = inference_network(method.build(options_of(method, "base")))

@@ -49,7 +49,7 @@ EFFORTS = {
     "mask_aware": Effort(160, 2, 3e-4, 100.0),
     "mask_aware_csr": Effort(120, 2, 2e-4, 100.0),
     # As it is mostly run: recipe `common`'s rate and scale behind a pretrained front.
-    "csrnet": Effort(240, 1, COMMON.stages[0].learning_rate, COMMON.density_scale, pretrained=True),
+    "csrnet": Effort(240, 2, COMMON.stages[0].learning_rate, COMMON.density_scale, pretrained=True),
     "at_csrnet": Effort(160, 4, 2e-4, 100.0),  # its density has a scale of its own, as at_cfcn's
     "hsrnet": Effort(140, 2, 2e-4, 30.0),
     # All eight crops in every step: it normalises by batches, and crops seen in halves are counted otherwise when its moving
