@@ -58,7 +58,7 @@ def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]
     click.echo(shown["citation"])
     click.echo(
         f"\ninput        {shown['input']}, sides multiples of {shown['multiple_of']} (others are continued)\n"
-        f"output       density at stride {shown['stride']}\n"
+        f"output       {' and '.join(shown['outputs'])} at stride {shown['stride']}\n"
         f"parameters   {shown['parameters']:,} in training, {shown['inference_parameters']:,} in test, "
         f"{shown['inference_megabytes']:.1f} MB as float32\n"
         f"pretrained   {shown['pretrained'] or 'nothing'}"
@@ -66,10 +66,10 @@ def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]
     click.echo("\nrecipe paper")
     for key, value in shown["recipe"].items():
         if key != "stages":
-            click.echo(f"  {key:<16} {value}")
+            click.echo(f"  {key:<17} {value}")
     for number, stage in enumerate(shown["recipe"]["stages"], 1):
         told = ", ".join(f"{key} {value}" for key, value in stage.items() if value not in ([], {}, None))
-        click.echo(f"  stage {number:<10} {told}")
+        click.echo(f"  stage {number:<11} {told}")
     click.echo("\nvariants" if shown["variants"] else "\nvariants: none")
     for key, variant_shown in shown["variants"].items():
         click.echo(f"  {name}[{key}]".ljust(32) + variant_shown["description"])
@@ -130,7 +130,7 @@ def new_command(name: str, out: Path) -> None:
 def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from harness.method import ModelOptions
+    from harness.method import ModelOptions, inference_network, named_outputs
     from harness.reporting import published
     from harness.training import backend
 
@@ -138,6 +138,7 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
     from harness.runs.outcome import model_size
 
     options = ModelOptions(variant=dict(method.variants[variant].options) if variant else {})
+    network = method.build(options)
     values = [value for value in published.gather(host) if value.method.partition("[")[0] == method.name]
     return {
         "method": method.name + (f"[{variant}]" if variant else ""),
@@ -147,7 +148,8 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
         "input": "grey 0-255" if method.channels == 1 else "RGB 0-255",
         "multiple_of": method.side_multiple,
         "pretrained": method.pretrained,
-        **model_size(method, method.build(options)),
+        **model_size(method, network),
+        "outputs": sorted(named_outputs(inference_network(network).output)),
         "recipe": json.loads(json.dumps(method.recipe.as_json())),
         "variants": {key: asdict(each) for key, each in method.variants.items()},
         "published": [asdict(value) for value in values],

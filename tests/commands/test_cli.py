@@ -123,9 +123,11 @@ def test_plugins_show(harness: Command) -> None:
     assert shown["parameters"] == shown["inference_parameters"] == 16_263_489
     assert shown["inference_megabytes"] == pytest.approx(4 * 16_263_489 / 1e6, abs=0.01)
     assert shown["stride"] == 8 and shown["recipe"]["stages"][0]["optimizer"] == "sgd" and shown["variants"] == {}
+    assert shown["outputs"] == ["density"]
     assert {"shtech_a", "ucf_cc_50"} <= {value["dataset"] for value in shown["published"]}
     text = harness("plugins", "show", "mask_aware[solution1]").stdout
     assert "mask_aware[solution1]" in text and "adam" in text and "Table II" in text
+    assert "output       density and points at stride 8\n" in harness("plugins", "show", "p2pnet").stdout
     assert "Did you mean 'no_pra'" in one_line(harness("plugins", "show", "sasnet[nopra]"))
 
 
