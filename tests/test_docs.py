@@ -25,7 +25,7 @@ pytestmark = pytest.mark.system
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-TESTS = "pip install tox && tox run-parallel --parallel-live\n"
+TESTS = "pip install tox tox-uv && tox run-parallel --parallel-live\n"
 ELSEWHERE = {
     "pip install . && harness bench --methods all --datasets synth --budget smoke\n": (
         "harness bench --methods mcnn --datasets synth --budget smoke\n"

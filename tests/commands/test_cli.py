@@ -151,9 +151,12 @@ def test_data_check_exits_1_on_damage(harness: Command, tiny_shanghaitech: Calla
 
 
 def test_bench_isolates_every_way_to_fail(harness: Command, tmp_path: Path) -> None:
-    """Seven bad methods and a good one: eight lines in the table, and a second call that runs nothing."""
-    methods = "crashing,diverging,killed,memory,raising,sleeping,tiny,two_channels"
-    arguments = ("bench", "--methods", methods, *SMOKE, "--timeout", "0.6")
+    """Seven bad methods and a good one: eight lines in the table, and a second call that runs nothing.
+
+    Two at a time, so that the others are made while one sleeps.
+    """
+    methods = "sleeping,crashing,diverging,killed,memory,raising,tiny,two_channels"
+    arguments = ("bench", "--methods", methods, *SMOKE, "--timeout", "0.6", "--jobs", "2")
     done = harness(*arguments)
     assert done.returncode == 1, done.stderr
     found, _ = records.read_all([tmp_path / "runs"])
