@@ -64,7 +64,7 @@ def read(vgg: Vgg, path: Path) -> Weights:
     with batch normalisation, as they are.
 
     Raises:
-        HarnessError: no such file, of no known kind, layers missing or of other shapes.
+        HarnessError: no such file, of no known kind, layers missing, of other shapes, or not finite.
     """
     pretrained.require_file(path, vgg.title)
     if path.suffix == ".safetensors":
@@ -109,10 +109,12 @@ def _read_keras(vgg: Vgg, path: Path) -> Weights:
         )
     weights: Weights = {name: (arrays[name][4], arrays[name][1]) for name in vgg.layer_names()}
     inputs = 3
-    for name, (kernel, _) in weights.items():
+    for name, (kernel, bias) in weights.items():
         expected = (3, 3, inputs, inputs := FILTERS[int(name[len("block")]) - 1])
         if kernel.shape != expected:
             raise HarnessError(f"{path}: the kernel of {name} has shape {kernel.shape}; expected {expected}")
+        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+            raise HarnessError(f"{path}: {name} has values that are no finite numbers; get the file anew")
     return weights
 
 

@@ -129,5 +129,10 @@ def test_weights_of_the_other_network_are_refused_before_training(tmp_path: Path
         HarnessError, match=r"vgg16\.h5: the kernel of block2_conv1 has shape \(3, 3, 3, 128\); expected \(3, 3, 64"
     ):
         _check_pretrained([cell("vgg16")])
+    path = written(tmp_path / "broken.h5", VGG16)
+    with h5py.File(path, "a") as file:
+        file["block3_conv2/block3_conv2/bias"][7] = np.nan
+    with pytest.raises(HarnessError, match=r"broken\.h5: block3_conv2 has values that are no finite numbers"):
+        vgg_weights.check(VGG16, str(path))
     with pytest.raises(HarnessError, match=r"gone\.h5: no such file; expected VGG-19 weights"):
         vgg_weights.check(VGG19, str(tmp_path / "gone.h5"))
