@@ -47,10 +47,7 @@ def written(path: Path, vgg: Vgg) -> Path:
 
 @pytest.mark.parametrize("vgg", [VGG16, VGG19], ids=lambda vgg: vgg.name)
 def test_a_keras_file_is_that_network_but_for_a_power_of_two_a_layer(vgg: Vgg, tmp_path: Path) -> None:
-    """Keras' own network on BGR less its mean beside ours on RGB, layer by layer, away from the first layer's border.
-
-    There Keras pads with its mean's grey less the mean, as we do: it is at 0 in both.
-    """
+    """Keras' own network on BGR less its mean beside ours on RGB, layer by layer; at borders both see 0 outside, the mean."""
     path = written(tmp_path / "vgg.h5", vgg)
     theirs = getattr(keras.applications, vgg.name.upper())(weights=None, include_top=False)
     with h5py.File(path) as file:
