@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.method import COMMON
 from harness.reporting.tables import Cell, Table
 from harness.run import identity_hash
 from harness.runs.records import Record, write
@@ -39,14 +41,13 @@ def make_record(
         for key, value in changes.items()
         if key in ("variant", "dataset", "fold", "seed", "select", "precision")
     }
-    recipe = {"name": changes.get("recipe", "common"), "sigma": {"pixels": 4.0}}
+    recipe = {**COMMON.as_json(), "name": changes.get("recipe", "common")}
     recipe |= {"images_per_step": 1, "crops_per_image": 1, **changes.get("schedule", {})}
-    recipe["stages"] = [{"optimizer": "adam", "learning_rate": 1e-4, "decay": "cosine"}]
     identity = {
         **base,
         "data": changes.get("data", "d1"),
         "recipe": recipe,
-        "budget": changes.get("budget", "quick"),
+        "budget": {"name": changes.get("budget", "quick"), "crops_per_step": 1},
     }
     t, p = np.array(true, float), np.array(predicted, float)
     images = [
@@ -99,6 +100,7 @@ def make_record(
             "per_image": images,
         },
     }
+    identity = json.loads(json.dumps(identity))
     identifier = identity_hash(identity)
     return Record.model_validate(
         {
@@ -149,6 +151,8 @@ def changed(record: Record, **changes: Any) -> Record:
         elif key == "plugin":
             content["plugin"] = dict(zip(("distribution", "version"), value, strict=True))
             content["identity"]["plugin"] = list(value)
+        elif key == "identity":
+            content["identity"] = value
         else:
             content[key] = content["identity"][key] = value
     content["id"] = identity_hash(content["identity"])

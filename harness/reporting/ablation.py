@@ -10,6 +10,7 @@ from harness.reporting import trained
 from harness.reporting.comparison import GAP, LEFT, gap, published_of, section_of, table_name, title_of
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, paired
+from harness.reporting.settings import settings_of
 from harness.reporting.tables import Table, mark, printed, scored, signed, words
 from harness.reporting.versions import line_of
 
@@ -71,11 +72,12 @@ def _table(
 def _whole(method: str, row: Row, rows: list[Row]) -> Row | None:
     """What the variant in `row` is set against; None for a whole method.
 
-    It is the whole method of the same version of its plugin, and of the same precision and pretrained part if there is one.
+    It is the whole method of the same version of its plugin, and of the same precision, pretrained part and settings if there
+    is one.
     """
-    line = line_of(row.runs[0])
+    line, settings = line_of(row.runs[0]), settings_of(row.runs[0])
     same = [
-        (line_of(other.records[0])[2:4] == line[2:4], other)
+        ((line_of(other.records[0])[2:4] == line[2:4], settings_of(other.records[0]) == settings), other)
         for other in rows
         if other.method == method and other.records and line_of(other.records[0])[-2:] == line[-2:]
     ]

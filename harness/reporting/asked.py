@@ -6,12 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.budgets import BUDGETS
+from harness.reporting.settings import earlier
 from harness.runs import own
 from harness.runs.records import Record
 
 
 def recipe_label(record: Record) -> str:
-    """Its recipe's name, with the content where it is one's own: records of one label had one recipe asked of them."""
+    """Its recipe's name, with the content where it is one's own, or another than the name has today.
+
+    Records of one label had one recipe asked of them.
+    """
+    label, other = asked_label(record), earlier(record)
+    return f"{label} (earlier: {other})" if other else label
+
+
+def asked_label(record: Record) -> str:
+    """The same whatever the name stood for then."""
     return own.label(record.recipe, asked_of(record, "recipe"))
 
 
@@ -27,7 +37,7 @@ def asked_of(record: Record, kind: str) -> Mapping[str, Any]:
 
 def in_name(label: str) -> str:
     """What a recipe or budget is called in the names of tables and files: "mine (common+epochs=9)" → "mine-common+epochs=9"."""
-    return label.replace(" (", "-").removesuffix(")")
+    return label.replace(" (", "-").replace(": ", "-").replace(")", "")
 
 
 def budget_told(record: Record) -> str:
@@ -41,6 +51,7 @@ def budget_told(record: Record) -> str:
 def recipe_told(records: Sequence[Record]) -> str:
     """The schedule in words, from the identity of the runs; methods' own recipes differ and are in their records."""
     recipe, asked = records[0].identity["recipe"], asked_of(records[0], "recipe")
+    before = "; an earlier version of the harness had it so, today's is another" if earlier(records[0]) else ""
     own_one = f"recipe {records[0].recipe}: {own.told(asked)}{_capped(recipe, asked)} – " if asked else ""
     if (own.base_of(asked) if asked else recipe["name"]) != "common":
         return f"{own_one or 'recipe paper: '}each method as its paper trained it, within the budget"
@@ -48,7 +59,12 @@ def recipe_told(records: Sequence[Record]) -> str:
         f"{stage['optimizer']}, learning rate {stage['learning_rate']:g} ({stage['decay']})"
         for stage in recipe["stages"]
     )
-    return f"{own_one or 'recipe common: '}the same for all – {stages}, random crops, flips, density maps of {_kernels(recipe)}"
+    how = f"{stages}{_averaged(recipe)}, random crops, flips, density maps of {_kernels(recipe)}"
+    return f"{own_one or 'recipe common: '}the same for all – {how}{before}"
+
+
+def _averaged(recipe: Mapping[str, Any]) -> str:
+    return f", weights averaged (momentum {recipe['ema']:g})" if recipe.get("ema") else ""
 
 
 def _kernels(recipe: Mapping[str, Any]) -> str:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from harness.reporting.asked import asked_label
 from harness.reporting.comparison import LEFT, title_of
 from harness.reporting.rows import Row, TableKey, comparisons, paired
+from harness.reporting.settings import differing, settings_of
 from harness.reporting.tables import Cell, Table, scored, signed, words
 from harness.reporting.versions import fingerprint_of, line_of, order_of, told_apart
 from harness.runs.records import Record
@@ -28,9 +30,10 @@ class Side:
 
     @property
     def place(self) -> Place:
-        """Rows of one place are set against each other; versions and files are no part of it: their changes are the point."""
+        """Rows of one place are set against each other; versions, files and what a recipe's name stood for are no part of it:
+        their changes are the point."""
         key, line = self.key, line_of(self.row.runs[0])
-        return (key.dataset, key.recipe, key.budget, key.select, *line[:4])
+        return (key.dataset, asked_label(self.row.runs[0]), key.budget, key.select, *line[:4])
 
     @property
     def data(self) -> tuple[str, int]:
@@ -39,6 +42,10 @@ class Side:
     @property
     def plugin(self) -> tuple[str, str]:
         return line_of(self.row.runs[0])[4:]
+
+    @property
+    def settings(self) -> str:
+        return settings_of(self.row.runs[0])
 
     @property
     def runs(self) -> dict[str, str]:
@@ -96,12 +103,16 @@ def _ordered(version: str) -> tuple[Version, ...]:
 
 
 def _matched(old: list[Side], new: list[Side]) -> Iterator[tuple[Side | None, Side | None]]:
-    """Pairs of the rows of one place: the same version and files first, then a change of one of these, then of both.
+    """Pairs of the rows of one place: the same settings, version and files first, then a change of one of these, then of more.
 
     A further version of what is still there is set against the newest before it.
     """
     before, after = list(old), list(new)
-    for same in (lambda a, b: (a.data, a.plugin) == (b.data, b.plugin), lambda a, b: a.data == b.data):
+    for same in (
+        lambda a, b: (a.data, a.plugin, a.settings) == (b.data, b.plugin, b.settings),
+        lambda a, b: (a.data, a.plugin) == (b.data, b.plugin),
+        lambda a, b: a.data == b.data,
+    ):
         for one in list(reversed(after)):
             other = next((side for side in reversed(before) if same(side, one)), None)
             if other:
@@ -139,6 +150,8 @@ def _cells(old: Row | None, new: Row | None) -> tuple[Cell, ...]:
         both = was.plugin.distribution != now.plugin.distribution
         names = [f"{p.distribution} {p.version}" if both else p.version for p in (was.plugin, now.plugin)]
         what += f"; plugin {' → '.join(names)}"
+    if settings := differing(now, [was]):
+        what += f"; trained with {settings}"
     if fingerprint_of(was) != fingerprint_of(now):
         what += f"; data {fingerprint_of(was)[:8]} → {fingerprint_of(now)[:8]}"
     return scored(old.mae), scored(new.mae), signed(change), words(what)

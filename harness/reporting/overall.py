@@ -60,6 +60,13 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
             notes.append(
                 f"{BENCHMARKS[name]}: records of {len(tables)} different sets of images; those of the most methods are shown"
             )
+    notes += [
+        f"{row.title} on {BENCHMARKS[name]}: one of {len(rows)} rows of other settings, of which none is taken"
+        for name, table in chosen.items()
+        for rows in _by_line(table).values()
+        if len(rows) > 1
+        for row in rows
+    ]
     weak = [
         f"{row_title(row)} on {BENCHMARKS[name]}"
         for name, column in columns.items()
@@ -82,8 +89,19 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
 
 
 def _by_identity(comparison: Comparison) -> dict[Line, Row]:
-    """The complete rows of a comparison; methods of other precision, pretrained part or version are other methods here."""
-    return {line_of(row.records[0]): row for row in comparison.rows if row.mae and not row.missing}
+    """The complete rows of a comparison; methods of other precision, pretrained part or version are other methods here.
+
+    Where there are several of one, trained under other settings, none of them is the method's.
+    """
+    return {line: rows[0] for line, rows in _by_line(comparison).items() if len(rows) == 1}
+
+
+def _by_line(comparison: Comparison) -> dict[Line, list[Row]]:
+    rows: dict[Line, list[Row]] = defaultdict(list)
+    for row in comparison.rows:
+        if row.mae and not row.missing:
+            rows[line_of(row.records[0])].append(row)
+    return rows
 
 
 def _mean_rank(one: Line, complete: list[Line], columns: dict[str, dict[Line, Row]]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness import metrics
 from harness.reporting.asked import budget_label, recipe_label
+from harness.reporting.settings import settings_of
 from harness.reporting.strata import Stratum, by_test_images, strata
 from harness.reporting.tables import Score
 from harness.reporting.versions import Line, line_of, superseded, told_apart
@@ -106,10 +107,12 @@ def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[C
 
 def _comparison(key: TableKey, records: list[Record], all_versions: bool) -> Comparison:
     lines: dict[Line, list[Record]] = defaultdict(list)
+    groups: dict[tuple[Line, str], list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: record.name):
         lines[line_of(record)].append(record)
+        groups[line_of(record), settings_of(record)].append(record)
     hidden = set() if all_versions else superseded(lines)
-    shown = [group for line, group in lines.items() if line not in hidden]
+    shown = [group for (line, _), group in groups.items() if line not in hidden]
     titles = told_apart([group[0] for group in shown])
     rows = sorted((_row(group, title) for group, title in zip(shown, titles, strict=True)), key=_order)
     rows = [replace(row, behind=_behind(row, rows[0])) for row in rows]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
+from harness.reporting.settings import differing
 from harness.runs.records import Record
 
 _DIGEST = re.compile(r"[0-9a-f]{12}")  # the version of a plugin that is one file, which has no order
@@ -89,6 +90,8 @@ def told_apart(records: Sequence[Record], files: bool = False) -> list[str]:
         if _differ(other.pretrained for other in named):
             parts.append(f"pretrained {line.pretrained}")
         same = [other for other, its in zip(records, lines, strict=True) if its.method == line.method]
+        if settings := differing(record, (other for other, its in zip(records, lines, strict=True) if its == line)):
+            parts.append(settings)
         if files and _differ(fingerprint_of(other) for other in same):
             parts.append(f"data {fingerprint_of(record)[:8]}")
         titles.append(", ".join(parts))

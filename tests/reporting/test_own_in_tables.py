@@ -7,6 +7,7 @@ from typing import Any
 from made_records import make_record
 
 from harness.host.plugins import load_host
+from harness.method import COMMON
 from harness.reporting.comparison import comparison_table
 from harness.reporting.leaderboard import all_tables
 from harness.reporting.overall import BENCHMARKS, overall_tables
@@ -23,7 +24,10 @@ def owned(recipe: tuple[str, dict[str, Any]] | None, budget: Any = None, crop: i
         if given:
             content[kind] = given[0]
             content["identity"].setdefault("asked", {})[kind] = given[1]
-    content["identity"]["recipe"] |= {"name": content["recipe"], "crop": crop}
+    asked = recipe[1] if recipe and own.base_of(recipe[1]) == "common" else {}
+    made = own.recipe(COMMON, content["recipe"], asked, "common").as_json()
+    content["identity"]["recipe"] = made | {"crop": crop, "images_per_step": 1}
+    content["identity"]["budget"]["crop"] = crop
     content["id"] = identity_hash(content["identity"])
     content["name"] = f"{content['dataset']}-{content['method']}-{content['id'][:8]}"
     return Record.model_validate(content)
