@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.reporting import figures
+from harness.reporting.crops_seen import crops_seen
 from harness.reporting.figures import Series
 from harness.reporting.groups import LEVELS
 from harness.reporting.rows import Row
-from harness.reporting.trained import crops_seen
 from harness.runs.records import ImageCount
 
 MOST_POINTS = 400  # dots of one method in a scatter

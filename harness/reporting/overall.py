@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.reporting.asked import in_name
 from harness.reporting.comparison import LEFT, row_title
+from harness.reporting.crops_seen import longest
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, scored, words
 from harness.reporting.versions import Line, line_of, told_apart
@@ -23,13 +24,18 @@ Column = dict[str, Row]
 
 
 def overall_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """One leaderboard for each recipe, budget and way of selection with at least two of the benchmarks."""
+    """One leaderboard for each recipe, budget and way of selection with at least two of the benchmarks; the longest first."""
     groups: dict[tuple[str, str, str], dict[str, list[Comparison]]] = defaultdict(lambda: defaultdict(list))
     for comparison in comparisons:
         key = comparison.key
         if key.dataset in BENCHMARKS:
             groups[key.recipe, key.budget, key.select][key.dataset].append(comparison)
-    return [_table(*key, found) for key, found in sorted(groups.items()) if len(found) > 1]
+    lengths = {
+        key: longest(record for tables in found.values() for table in tables for record in table.records)
+        for key, found in groups.items()
+    }
+    ordered = sorted(groups.items(), key=lambda group: (-lengths[group[0]], group[0]))
+    return [_table(*key, found) for key, found in ordered if len(found) > 1]
 
 
 def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparison]]) -> Table:

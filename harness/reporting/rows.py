@@ -10,6 +10,7 @@ import numpy as np
 
 from harness import metrics
 from harness.reporting.asked import budget_label, recipe_label
+from harness.reporting.crops_seen import longest
 from harness.reporting.settings import settings_of
 from harness.reporting.strata import Stratum, by_test_images, strata
 from harness.reporting.tables import Score
@@ -88,7 +89,7 @@ class Comparison:
 
 
 def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[Comparison]:
-    """The tables that `records` make, in a fixed order.
+    """The tables that `records` make: by benchmark, and of each benchmark those of the longest training first.
 
     Args:
         all_versions: keep the rows of superseded versions of plugins (`harness.reporting.versions`).
@@ -100,7 +101,7 @@ def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[C
         groups[key].append(record)
     return [
         _comparison(replace(key, tested=number), part, all_versions)
-        for key in sorted(groups)
+        for key in sorted(groups, key=lambda key: (key.dataset, -longest(groups[key]), key))
         for number, part in enumerate(by_test_images(groups[key]))
     ]
 

@@ -1,4 +1,4 @@
-"""How much a run was trained: the crops it saw, and what share of its paper's training that is."""
+"""What share of its paper's training a row had."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from harness.budgets import BUDGETS, plan
 from harness.method import Method
+from harness.reporting.crops_seen import crops_seen
 from harness.reporting.rows import Row
 from harness.reporting.tables import Cell
 from harness.runs.records import Record
@@ -16,20 +17,6 @@ MEANING = (
     f"{SHARE}: crops trained on ÷ crops that the paper's recipe, as the plugin has it, asks for on as many training images; "
     f"crops of every size count alike"
 )
-
-
-def crops_seen(record: Record, epoch: int | None = None) -> int | None:
-    """Crops trained on up to the end of `epoch` (from 1), or in all; None where the record does not say.
-
-    Every epoch has as many steps but the last, which an exact number of steps may cut short.
-    """
-    recipe, training = record.identity.get("recipe", {}), record.training
-    images, crops = recipe.get("images_per_step"), recipe.get("crops_per_image")
-    if not (images and crops and training and record.data):
-        return None
-    if epoch is None:
-        return int(training.steps * images * crops)
-    return int(min(epoch * -(-record.data.train_images // images), training.steps) * images * crops)
 
 
 def crops_of_paper(record: Record, methods: Mapping[str, Method]) -> int | None:

@@ -15,7 +15,9 @@ from harness.host.plugins import load_host
 from harness.method import Method, Recipe
 from harness.reporting import trained
 from harness.reporting.comparison import comparison_table
+from harness.reporting.crops_seen import crops_seen
 from harness.reporting.leaderboard import all_tables
+from harness.reporting.overall import overall_tables
 from harness.reporting.rows import comparisons
 
 SHARE = "of the paper's training"
@@ -61,13 +63,13 @@ def test_what_is_not_known_is_not_guessed() -> None:
 
 def test_crops_seen_at_an_epoch() -> None:
     whole = make_record(history=[{"epoch": n} for n in (1, 2, 3)], steps=15)
-    assert [trained.crops_seen(whole, epoch) for epoch in (1, 2, 3)] == [5, 10, 15]
+    assert [crops_seen(whole, epoch) for epoch in (1, 2, 3)] == [5, 10, 15]
     cut = make_record(history=[{"epoch": n} for n in (1, 2, 3)], steps=12)  # a last epoch of two steps
-    assert [trained.crops_seen(cut, epoch) for epoch in (1, 2, 3)] == [5, 10, 12]
+    assert [crops_seen(cut, epoch) for epoch in (1, 2, 3)] == [5, 10, 12]
     capped = make_record(steps=3)  # one epoch, of fewer steps than images: a budget's
-    assert trained.crops_seen(capped, 1) == trained.crops_seen(capped) == 3
+    assert crops_seen(capped, 1) == trained.crops_seen(capped) == 3
     four = make_record(history=[{"epoch": n} for n in (1, 2)], steps=4, schedule={"images_per_step": 4})
-    assert [trained.crops_seen(four, epoch) for epoch in (1, 2)] == [8, 16]
+    assert [crops_seen(four, epoch) for epoch in (1, 2)] == [8, 16]
 
 
 def test_crops_of_a_real_plan() -> None:
@@ -80,7 +82,7 @@ def test_crops_of_a_real_plan() -> None:
     schedule = {"images_per_step": 4, "crops_per_image": 2}
     record = make_record(history=history, steps=length.steps, schedule=schedule)
     record.data.train_images = 17  # type: ignore[union-attr]
-    assert [trained.crops_seen(record, n + 1) for n in range(length.epochs)] == [
+    assert [crops_seen(record, n + 1) for n in range(length.epochs)] == [
         8 * length.steps_before(n + 1) for n in range(length.epochs)
     ]
 
@@ -105,3 +107,18 @@ def test_ablations_say_it_too() -> None:
     (table,) = [table for table in all_tables(found, [], [], load_host()) if "ablation" in table.name]
     shares = [cell.value for cell in column(table, SHARE).values()]
     assert len(shares) == 2 and shares[0] == shares[1] and isinstance(shares[0], float)
+
+
+def test_tables_of_the_longest_training_come_first() -> None:
+    """By the crops that were seen; the names of budgets say nothing of it ("quick" < "standard")."""
+    lengths = {"quick": 5, "standard": 60, "paper": 7}
+    records = [
+        make_record(dataset=dataset, budget=budget, steps=steps)
+        for budget, steps in lengths.items()
+        for dataset in ("shtech_b", "shtech_a")
+    ]
+    found = comparisons(records)
+    assert [(one.key.dataset, one.key.budget) for one in found] == [
+        (dataset, budget) for dataset in ("shtech_a", "shtech_b") for budget in ("standard", "paper", "quick")
+    ]
+    assert [table.title.split()[3] for table in overall_tables(found)] == ["standard,", "paper,", "quick,"]
