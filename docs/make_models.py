@@ -19,8 +19,8 @@ import numpy as np
 
 from harness.benchmark import Benchmark
 from harness.host.plugins import Host, load_host
+from harness.reporting.crops_seen import crops_seen
 from harness.reporting.rows import comparisons
-from harness.reporting.trained import crops_seen
 from harness.runs import examples, models, records
 from harness.training import backend
 
