@@ -11,7 +11,7 @@ from harness.reporting import figures
 from harness.reporting.crops_seen import crops_seen
 from harness.reporting.figures import Series
 from harness.reporting.groups import LEVELS
-from harness.reporting.rows import Row
+from harness.reporting.rows import Comparison, Row
 from harness.runs.records import ImageCount
 
 MOST_POINTS = 400  # dots of one method in a scatter
@@ -60,6 +60,12 @@ class Terms:
     title: str
     names: tuple[str, ...]
     curves: str
+
+
+def parts_of(comparison: Comparison, anchor: str) -> tuple[Part, ...]:
+    """The methods that one figure has room for, best first."""
+    rows = [row for row in comparison.rows if row.records][: figures.COLOURS]
+    return tuple(Part(row, number, f"{anchor}-m{number}") for number, row in enumerate(rows))
 
 
 def learning(parts: Sequence[Part]) -> Figure:

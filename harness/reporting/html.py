@@ -21,8 +21,6 @@ from harness.runs.records import Unreadable
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-MOST_ROWS = 10  # methods in one figure: as many as there are colours
-
 
 def prose(text: str) -> Markup:
     """Safe HTML of a note written for markdown: `code` and **bold** as such, everything else escaped."""
@@ -107,8 +105,7 @@ def page(
 def _section(comparison: Comparison, tables: Sequence[Table], folders: Sequence[Path]) -> Section:
     anchor = section_of(comparison.key)
     own = tuple(table for table in tables if table.section == anchor)
-    rows = [row for row in comparison.rows if row.records][:MOST_ROWS]
-    parts = tuple(Part(row, number, f"{anchor}-m{number}") for number, row in enumerate(rows))
+    parts = graphs.parts_of(comparison, anchor)
     shown = tuple(pictures(parts, folders))
     drawn = (graphs.learning(parts), graphs.levels(parts), graphs.densities(parts), graphs.sizes(parts))
     return Section(
@@ -120,7 +117,7 @@ def _section(comparison: Comparison, tables: Sequence[Table], folders: Sequence[
         places={part.title: Place(part.anchor, _links(part, drawn[0], shown)) for part in parts},
         figures=drawn if parts else (),
         clouds=graphs.clouds(parts),
-        terms=tuple(filter(None, (graphs.terms(row) for row in rows))),
+        terms=tuple(filter(None, (graphs.terms(part.row) for part in parts))),
         pictures=shown,
     )
 

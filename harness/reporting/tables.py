@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tabulate import tabulate
 
 MISSING = "–"
+SHORT_COLUMNS, SHORT_NOTES = 6, 2
 DIGITS = 6  # decimals kept in CSV and JSON: more would differ between machines
 
 
@@ -183,6 +184,12 @@ def ranked(cells: Sequence[Cell]) -> list[Cell]:
         else cell
         for cell in cells
     ]
+
+
+def short(table: Table) -> str:
+    """Markdown for a page that has other things to say: the most important columns, and the first notes."""
+    columns = table.important[:SHORT_COLUMNS] or None
+    return replace(table, notes=table.notes[:SHORT_NOTES]).markdown(3, columns)
 
 
 def to_json(tables: Iterable[Table]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError, unknown_name
 from harness.files.atomic import written
 from harness.host.plugins import Host
 from harness.reporting import tables as forms
+from harness.reporting.figure_files import figure_files
 from harness.reporting.html import page
 from harness.reporting.leaderboard import all_tables, leaderboard
 from harness.reporting.rows import Comparison
@@ -17,7 +19,7 @@ from harness.reporting.tables import Table
 from harness.runs.records import Record, Unreadable
 from harness.runs.runtime_records import RuntimeRecord
 
-_BLOCK = re.compile(r"(<!-- harness:([^\s>]+) -->\n)(.*?)(<!-- /harness -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- harness:([^\s>]+)( short)? -->\n)(.*?)(<!-- /harness -->)", re.DOTALL)
 
 
 def tables_of(
@@ -49,13 +51,15 @@ def files(
         "tables.json": forms.to_json(tables),
         "report.html": page(tables, found, len(records), unreadable, host, folders),
         **{f"tables/{table.name}.csv": table.csv() for table in tables},
+        **{f"figures/{name}": svg for name, svg in figure_files(found).items()},
     }
 
 
 def refreshed(path: Path, tables: Sequence[Table]) -> str:
     """The text of the markdown file `path` with every block between markers made anew.
 
-    A block is `<!-- harness:NAME -->` … `<!-- /harness -->`; NAME is a table's, or `leaderboard` for all of them.
+    A block is `<!-- harness:NAME -->` … `<!-- /harness -->`; NAME is a table's, or `leaderboard` for all of them. With
+    `<!-- harness:NAME short -->` it has the most important columns alone, and of the notes those on budget and recipe.
 
     Raises:
         HarnessError: no such file, no marker in it, or no table of that name.
@@ -68,13 +72,14 @@ def refreshed(path: Path, tables: Sequence[Table]) -> str:
 
     def block(match: re.Match[str]) -> str:
         name = match[2]
+        form = forms.short if match[3] else partial(Table.markdown, level=3)
         if name == "leaderboard":
-            made = "\n\n".join(table.markdown(3) for table in tables)
+            made = "\n\n".join(form(table) for table in tables)
         elif name in names:
-            made = names[name].markdown(3)
+            made = form(names[name])
         else:
             raise HarnessError(f"{path}: {unknown_name('table', name, ['leaderboard', *names])}")
-        return f"{match[1]}\n{made}\n\n{match[4]}"
+        return f"{match[1]}\n{made}\n\n{match[5]}"
 
     fresh, found = _BLOCK.subn(block, text)
     if not found:
@@ -86,19 +91,18 @@ def refreshed(path: Path, tables: Sequence[Table]) -> str:
 
 
 def stale(wanted: Mapping[Path, str], out: Path) -> list[str]:
-    """What of `wanted` is missing or other on disk, and what CSV is in `out` that no table makes, in words."""
+    """What of `wanted` is missing or other on disk, and what is in `out` that no record makes, in words."""
     found = []
     for path, text in wanted.items():
         if not path.is_file():
             found.append(f"{path}: missing")
         elif path.read_bytes() != text.encode("utf-8"):
             found.append(f"{path}: not what these records make")
-    extra = sorted(set((out / "tables").glob("*.csv")) - set(wanted))
-    return found + [f"{path}: no table makes it any more" for path in extra]
+    return found + [f"{path}: no record makes it any more" for path in sorted(_made(out) - set(wanted))]
 
 
 def write(wanted: Mapping[Path, str], out: Path) -> None:
-    """Writes `wanted`, each file whole or not at all, and removes tables in `out` that are made no more.
+    """Writes `wanted`, each file whole or not at all, and removes tables and figures in `out` that are made no more.
 
     Raises:
         HarnessError: a file cannot be written.
@@ -106,5 +110,10 @@ def write(wanted: Mapping[Path, str], out: Path) -> None:
     for path, text in wanted.items():
         with written(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    for path in set((out / "tables").glob("*.csv")) - set(wanted):
+    for path in _made(out) - set(wanted):
         path.unlink()
+
+
+def _made(out: Path) -> set[Path]:
+    """The files in `out` whose names follow from records."""
+    return {*(out / "tables").glob("*.csv"), *(out / "figures").glob("*.svg")}

@@ -247,13 +247,20 @@ def test_check_says_what_is_stale(runs: Path, harness: Any) -> None:
     with (runs.parent / "reports" / "LEADERBOARD.md").open("a") as file:
         file.write("more\n")
     (runs.parent / "reports" / "tables" / "old.csv").write_text("x\n")
+    (runs.parent / "reports" / "figures").mkdir(exist_ok=True)
+    (runs.parent / "reports" / "figures" / "old.svg").write_text("<svg/>")
     stale = harness("report", "--check")
     assert stale.returncode == 1
     assert (
-        "LEADERBOARD.md: not what these records make" in stale.stdout and "old.csv: no table makes it" in stale.stdout
+        "LEADERBOARD.md: not what these records make" in stale.stdout and "old.csv: no record makes it" in stale.stdout
     )
     assert (runs.parent / "reports" / "LEADERBOARD.md").read_text().endswith("more\n"), "a check writes nothing"
-    assert harness("report").returncode == 0 and not (runs.parent / "reports" / "tables" / "old.csv").exists()
+    assert "old.svg: no record makes it" in stale.stdout
+    assert harness("report").returncode == 0
+    assert not (runs.parent / "reports" / "tables" / "old.csv").exists()
+    assert [path.name for path in (runs.parent / "reports" / "figures").iterdir()] == [
+        "synth-common-quick-learning.svg"
+    ]
 
 
 def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> None:
@@ -268,6 +275,12 @@ def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> 
     assert "old" not in text and "**1.0 [" in text
     harness("report", "--into", "README.md")
     assert readme.read_text() == text
+    readme.write_text(before.replace("quick -->", "quick short -->"))
+    assert harness("report", "--into", "README.md").returncode == 0
+    made = readme.read_text()
+    assert made.startswith("# Mine\n<!-- harness:synth-common-quick short -->\n") and made.endswith("-->\nmy words\n")
+    assert "train min" in text and "train min" not in made and " RMSE |" in made
+    assert made.count("\n- ") == 2 < text.count("\n- ") and "**1.0 [" in made
     readme.write_text("nothing")
     bad = harness("report", "--into", "README.md")
     assert bad.returncode == 2 and "no block to refresh" in bad.stderr
