@@ -84,6 +84,7 @@ def verdicts(
     for name, check in (
         ("output", _output),
         ("any size", _any_size),
+        ("margin", _margin),
         ("loss", _loss),
         ("names", _names),
         ("density scale", _scale),
@@ -188,6 +189,13 @@ def _any_size(method: Method, network: Any) -> str:
         assert density.shape == expected, f"{height}×{width} gives a density of {density.shape}; expected {expected}"
         assert np.isfinite(density).all(), f"{height}×{width} gives a density that is not finite"
     return "1×1, 37×53 and more"
+
+
+def _margin(method: Method, network: Any) -> str:
+    from harness.training.reach import check_margin
+
+    check_margin(method, network)
+    return f"a cell sees at most {method.margin} px around it" if method.local else "depends on the whole picture"
 
 
 def _train(method: Method) -> tuple[list[float], list[str]]:

@@ -77,9 +77,35 @@ def random_in_test(options: ModelOptions) -> keras.Model:
     return keras.Model(image, Noise()(keras.layers.Conv2D(1, 3, strides=4, padding="same")(image)))
 
 
+def pooled(options: ModelOptions) -> keras.Model:
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, strides=4, padding="same", activation="relu")(image)
+    x = x + keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = keras.layers.Conv2D(1, 1)(x)
+    return keras.Model(image, keras.layers.Rescaling(options.heads_a_cell(4), dtype="float32")(x))
+
+
+def wide(options: ModelOptions) -> keras.Model:
+    """A cell of 4 pixels sees 4 beyond it on either side."""
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(1, 12, strides=4, padding="same")(image)
+    return keras.Model(image, keras.layers.Rescaling(options.heads_a_cell(4), dtype="float32")(x))
+
+
+def test_a_margin_is_enough_or_the_method_says_that_it_is_not_local() -> None:
+    assert "margin" not in failures(replace(GOOD, build=wide, margin=4))
+    assert "margin" not in failures(replace(GOOD, build=pooled, local=False))
+
+
 @pytest.mark.parametrize(
     ("method", "check", "message"),
     [
+        (
+            replace(GOOD, build=pooled),
+            "margin",
+            "what is more than margin=128 px right of a cell changes its density by",
+        ),
+        (replace(GOOD, build=wide, margin=0), "margin", "what is more than margin=0 px right of a cell"),
         (replace(GOOD, build=fixed_size), "builds", "its input is (None, 64, 64, 3); expected (None, None, None, 3)"),
         (replace(GOOD, build=lambda options: None), "builds", "build returned NoneType; expected a keras.Model"),
         (replace(GOOD, channels=1), "builds", "expected (None, None, None, 1)"),
@@ -105,6 +131,8 @@ def random_in_test(options: ModelOptions) -> keras.Model:
         (replace(GOOD, recipe=Recipe("paper", epochs=1, stages=(Stage(optimizer="adm"),))), "recipe", "adm"),
     ],
     ids=[
+        "pooling",
+        "margin",
         "fixed size",
         "no model",
         "channels",

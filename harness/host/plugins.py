@@ -22,10 +22,12 @@ import pluggy
 from harness import hookspecs
 from harness.benchmark import Benchmark
 from harness.errors import HarnessError, unknown_name
+from harness.host.development import version_of
 from harness.method import Method
 from harness.metrics import Metric
 
 GROUP = "crowd_harness"
+OWN = "crowd-harness"  # the distribution of the harness, whose version is that of the methods in it
 _HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("harness_"))
 
 
@@ -120,10 +122,10 @@ def load_host(files: Iterable[Path] = ()) -> Host:
 def _found(files: Iterable[Path]) -> Iterator[tuple[Plugin, Any]]:
     from harness import __version__
 
-    yield Plugin("builtin", "crowd-harness", __version__), _builtin
+    yield Plugin("builtin", OWN, __version__), _builtin
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
         distribution = entry.dist.name if entry.dist else "unknown"
-        version = entry.dist.version if entry.dist else "unknown"
+        version = __version__ if distribution == OWN else version_of(entry)
         yield Plugin(entry.name, distribution, version), entry.load
     for file in files:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else "missing"

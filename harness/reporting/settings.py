@@ -16,7 +16,7 @@ from harness.method import COMMON, Recipe
 from harness.runs import own
 from harness.runs.records import Record
 
-DECIDE = ("recipe", "budget", "crop_sizes")
+DECIDE = ("recipe", "budget", "crop_sizes", "harness")
 UNUSED: Mapping[str, Any] = {"ema": 0.0, "clip": 0.0, "rates": {}}  # identities leave these out where they are so
 MOST_NAMED = 3
 
@@ -65,7 +65,7 @@ def _today(record: Record, asked: Mapping[str, Any]) -> Recipe:
 
 def _settings(identity: Mapping[str, Any]) -> dict[str, Any]:
     budget = {f"budget {name}": value for name, value in identity["budget"].items() if name != "name"}
-    return {**_fields(identity["recipe"]), **budget, "crop_sizes": identity.get("crop_sizes")}
+    return {**_fields(identity["recipe"]), **budget, **{key: identity.get(key) for key in ("crop_sizes", "harness")}}
 
 
 def _fields(recipe: Mapping[str, Any]) -> dict[str, Any]:

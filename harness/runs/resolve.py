@@ -6,13 +6,14 @@ import hashlib
 import json
 from pathlib import Path
 
+from harness import __version__
 from harness.benchmark import Sample
 from harness.budgets import budget_named, capped
 from harness.data.few_sizes import MOST
 from harness.data.fingerprints import label_fingerprint
 from harness.data.regions import seen_inside
 from harness.errors import HarnessError, unknown_name
-from harness.host.plugins import Host
+from harness.host.plugins import OWN, Host
 from harness.method import COMMON, Method, ModelOptions, Recipe
 from harness.run import SCHEMA_VERSION, SELECTIONS, Request, Run
 from harness.runs import own
@@ -54,6 +55,8 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
         "precision": request.precision,
         "pretrained": pretrained_identity,
     }
+    if plugin.distribution != OWN:  # its version says nothing of the harness that trains it
+        identity["harness"] = ".".join(__version__.split(".")[:2])
     if recipe.crop is None:  # crops by share were of any size before
         identity["crop_sizes"] = MOST
     asked = {"recipe": request.own_recipe, "budget": request.own_budget}

@@ -37,7 +37,7 @@ HOST = Host(
     {"trial": TRIAL},
     {"synth": load_host().benchmarks["synth"]},
     {},
-    {"trial": Plugin("trial", "trial", "1.0")},
+    {"trial": Plugin("trial", "crowd-harness", "1.0")},
     [],
 )
 
@@ -59,10 +59,10 @@ def owned(recipe: dict[str, Any] | None = None, budget: dict[str, Any] | None = 
 @pytest.mark.parametrize(
     ("asked", "identifier"),
     [
-        ({}, "e9f37f91aa5514bf"),
-        ({"variant": "half", "seed": 2, "budget": "smoke", "recipe": "paper"}, "ba45dc894ba1e2c8"),
-        ({"budget": "standard", "recipe": "paper", "select": "test-oracle"}, "7f6965a9e82a456a"),
-        ({"budget": "paper", "precision": "mixed_bfloat16", "pretrained": "none"}, "3a2f27405392c234"),
+        ({}, "6de6e7602c5f8b22"),
+        ({"variant": "half", "seed": 2, "budget": "smoke", "recipe": "paper"}, "8951275294786402"),
+        ({"budget": "standard", "recipe": "paper", "select": "test-oracle"}, "83b9b4ce37e91318"),
+        ({"budget": "paper", "precision": "mixed_bfloat16", "pretrained": "none"}, "7926b4eb7ac3ab78"),
     ],
 )
 def test_runs_with_built_in_names_keep_the_ids_of_0_2(asked: dict[str, Any], identifier: str) -> None:
