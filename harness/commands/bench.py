@@ -36,7 +36,7 @@ from harness.commands.cli import data_root_option, plugin_option
     show_default=True,
     help="imagenet, none, or a weights file. Default: imagenet where the method has a pretrained part, none for smoke.",
 )
-@click.option("--retry", default="", help="Run failed cells again: oom,timeout,failed,diverged or all.")
+@click.option("--retry", default="", help="Run failed cells again: oom,timeout,failed,diverged,invalid or all.")
 @click.option("--timeout", type=float, help="Minutes a cell may take.")
 @click.option("--resident/--no-resident", help="Keep the training images on the device, where they fit into --memory.")
 @click.option("--memory", type=float, default=2.0, show_default=True, help="GiB of decoded images held in memory.")

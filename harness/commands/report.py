@@ -43,7 +43,7 @@ def command(
     all_versions: bool,
     plugin_files: tuple[Path, ...],
 ) -> None:
-    """Make the reports from the records of runs: OUT/LEADERBOARD.md, report.html, tables.json and tables/*.csv.
+    """Make the reports from the records of runs: OUT/LEADERBOARD.md, report.html, tables.json, tables/*.csv, figures/*.svg.
 
     Trains nothing and loads no Keras. The same records give the same bytes.
     """
