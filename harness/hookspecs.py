@@ -34,7 +34,7 @@ def harness_benchmarks() -> list[Benchmark]:  # type: ignore[empty-body]
 
 @hookspec
 def harness_metrics() -> list[Metric]:  # type: ignore[empty-body]
-    """Further metrics, of each run's per-image counts or points (`Metric.takes`), computed at its end and stored in its record."""
+    """Further metrics of each run's counts or points (`Metric.takes`), computed at its end and stored in its record."""
 
 
 @hookspec

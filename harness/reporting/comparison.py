@@ -176,6 +176,8 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
     if mean_of := protocol.get("mean_of"):
         lines.append(f"MAE and RMSE are means over the {mean_of}s of the test set, as in the papers")
     lines += data_lines(finished)
+    plugins = sorted({f"{record.plugin.distribution} {record.plugin.version}" for record in finished})
+    lines += [f"trained by {', '.join(plugins)}"] if plugins else []
     sources = sorted({f"{v.paper}, {v.table}" for v in values if v.dataset == key.dataset and _shown(comparison, v)})
     if sources:
         lines.append(f"published numbers (their own training and budget): {'; '.join(sources)}")

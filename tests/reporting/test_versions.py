@@ -40,6 +40,15 @@ def test_a_diff_loses_no_row_of_a_side_that_has_two_versions_or_two_sets_of_file
     assert "3 rows unchanged." in difference([old, new, other_files], [new, other_files, old])
 
 
+def test_a_caption_says_which_versions_trained() -> None:
+    records = [
+        changed(make_record(method), plugin=("d", version)) for method, version in (("mcnn", "1"), ("csrnet", "2"))
+    ]
+    failed = changed(make_record("zip", status="failed"), plugin=("d", "3"))
+    (comparison,) = comparisons([*records, failed])
+    assert "trained by d 1, d 2" in comparison_table(comparison, []).notes
+
+
 def test_a_diff_sets_a_new_version_or_new_files_against_what_was_there() -> None:
     old = changed(make_record(predicted=(20, 30, 40)), plugin=("d", "1.9"))
     new = changed(make_record(predicted=(11, 21, 31)), plugin=("d", "1.10"))
