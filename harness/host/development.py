@@ -8,13 +8,13 @@ import json
 from importlib import metadata
 from pathlib import Path
 
-COUNTED = (".py", ".yaml", ".yml", ".json")  # what of a package decides what it does
+COUNTED = (".py", ".yaml", ".yml")  # what of a package decides what it does; JSON may be annotations of gigabytes
 
 
 def version_of(entry: metadata.EntryPoint) -> str:
     """The version of the distribution that brings `entry`; where it is installed in place, with a digest: "0.1.0+1f2e3d4c".
 
-    The digest is of the Python, YAML and JSON files of the entry's package. So runs before and after an edit are different
+    The digest is of the Python and YAML files of the entry's package. So runs before and after an edit are different
     runs, though the version is the same.
     """
     if entry.dist is None:
