@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from harness.nn.batch import Batch
 
 
+# Fields of recipes and stages that came later, and what they are where unused: a recipe that uses none of them keeps the
+# identity it had before.
+LEFT_OUT: Mapping[str, Any] = {"ema": 0.0, "clip": 0.0, "rates": {}}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stretch of a run under one optimiser.
@@ -111,11 +116,13 @@ class Recipe:
             raise ValueError(f"recipe {self.name!r}: clip is {self.clip:g}; expected a norm, 0 for none")
 
     def as_json(self) -> dict[str, Any]:
-        """The recipe as JSON values, for records and run identities; without `ema`, `clip` and stages' `rates` where unused."""
-        # They came later: a recipe that uses none of them keeps the identity it had before.
-        values = {key: value for key, value in asdict(self).items() if value or key not in ("ema", "clip")}
-        stages = tuple({key: one for key, one in stage.items() if one or key != "rates"} for stage in values["stages"])
-        return {**values, "stages": stages}
+        """The recipe as JSON values, for records and run identities; without what `LEFT_OUT` names where it is unused."""
+        stages = tuple(_used(stage) for stage in asdict(self)["stages"])
+        return {**_used(asdict(self)), "stages": stages}
+
+
+def _used(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value or key not in LEFT_OUT}
 
 
 COMMON = Recipe(

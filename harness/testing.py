@@ -195,7 +195,7 @@ def _margin(method: Method, network: Any) -> str:
     from harness.training.reach import check_margin
 
     check_margin(method, network)
-    return f"a cell sees at most {method.margin} px around it" if method.local else "depends on the whole picture"
+    return f"no change beyond {method.margin} px was seen" if method.local else "depends on the whole picture"
 
 
 def _train(method: Method) -> tuple[list[float], list[str]]:

@@ -8,6 +8,9 @@ import json
 from importlib import metadata
 from pathlib import Path
 
+from harness.errors import DataError
+from harness.files.digests import file_digest
+
 COUNTED = (".py", ".yaml", ".yml")  # what of a package decides what it does; JSON may be annotations of gigabytes
 
 
@@ -52,7 +55,7 @@ def _digest(module: str) -> str:
     digest = hashlib.sha256()
     try:
         for name, path in sorted(found):
-            digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    except OSError:
+            digest.update(name.encode() + b"\0" + file_digest(path))
+    except DataError:
         return ""
     return digest.hexdigest()[:8]

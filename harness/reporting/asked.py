@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.budgets import BUDGETS
-from harness.reporting.settings import earlier
+from harness.reporting.settings import asked_of, earlier, is_common
 from harness.runs import own
 from harness.runs.records import Record
 
@@ -30,11 +30,6 @@ def budget_label(record: Record) -> str:
     return own.label(record.budget, asked_of(record, "budget"))
 
 
-def asked_of(record: Record, kind: str) -> Mapping[str, Any]:
-    """What its own "recipe" or "budget" is asked to be; empty where that is a built-in one."""
-    return record.identity.get("asked", {}).get(kind, {})
-
-
 def in_name(label: str) -> str:
     """What a recipe or budget is called in the names of tables and files: "mine (common+epochs=9)" → "mine-common+epochs=9"."""
     return label.replace(" (", "-").replace(": ", "-").replace(")", "")
@@ -53,7 +48,7 @@ def recipe_told(records: Sequence[Record]) -> str:
     recipe, asked = records[0].identity["recipe"], asked_of(records[0], "recipe")
     before = "; an earlier version of the harness had it so, today's is another" if earlier(records[0]) else ""
     own_one = f"recipe {records[0].recipe}: {own.told(asked)}{_capped(recipe, asked)} – " if asked else ""
-    if (own.base_of(asked) if asked else recipe["name"]) != "common":
+    if not is_common(records[0]):
         return f"{own_one or 'recipe paper: '}each method as its paper trained it, within the budget"
     stages = "; then ".join(
         f"{stage['optimizer']}, learning rate {stage['learning_rate']:g} ({stage['decay']})"

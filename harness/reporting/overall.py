@@ -43,7 +43,10 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
         name: max(tables, key=lambda table: (len(table.rows), -table.key.tested, table.key))
         for name, tables in found.items()
     }
-    columns = {name: _by_identity(table) for name, table in chosen.items()}
+    lines_of = {name: _by_line(table) for name, table in chosen.items()}
+    columns = {
+        name: {line: rows[0] for line, rows in found.items() if len(rows) == 1} for name, found in lines_of.items()
+    }
     identities = sorted({identity for column in columns.values() for identity in column})
     complete = [one for one in identities if all(one in columns.get(name, {}) for name in BENCHMARKS)]
     ranks = {one: _mean_rank(one, complete, columns) for one in complete}
@@ -68,8 +71,8 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
             )
     notes += [
         f"{row.title} on {BENCHMARKS[name]}: one of {len(rows)} rows of other settings, of which none is taken"
-        for name, table in chosen.items()
-        for rows in _by_line(table).values()
+        for name, by_line in lines_of.items()
+        for rows in by_line.values()
         if len(rows) > 1
         for row in rows
     ]
@@ -94,15 +97,11 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     )
 
 
-def _by_identity(comparison: Comparison) -> dict[Line, Row]:
+def _by_line(comparison: Comparison) -> dict[Line, list[Row]]:
     """The complete rows of a comparison; methods of other precision, pretrained part or version are other methods here.
 
     Where there are several of one, trained under other settings, none of them is the method's.
     """
-    return {line: rows[0] for line, rows in _by_line(comparison).items() if len(rows) == 1}
-
-
-def _by_line(comparison: Comparison) -> dict[Line, list[Row]]:
     rows: dict[Line, list[Row]] = defaultdict(list)
     for row in comparison.rows:
         if row.mae and not row.missing:

@@ -12,13 +12,23 @@ from typing import Any
 
 from harness.budgets import BUDGETS, capped
 from harness.errors import HarnessError
-from harness.method import COMMON, Recipe
+from harness.method import COMMON, LEFT_OUT, Recipe
 from harness.runs import own
 from harness.runs.records import Record
 
 DECIDE = ("recipe", "budget", "crop_sizes", "harness")
-UNUSED: Mapping[str, Any] = {"ema": 0.0, "clip": 0.0, "rates": {}}  # identities leave these out where they are so
 MOST_NAMED = 3
+
+
+def asked_of(record: Record, kind: str) -> Mapping[str, Any]:
+    """What its own "recipe" or "budget" is asked to be; empty where that is a built-in one."""
+    return record.identity.get("asked", {}).get(kind, {})
+
+
+def is_common(record: Record) -> bool:
+    """Whether its recipe is `common`, or one's own that is made from it."""
+    asked = asked_of(record, "recipe")
+    return (own.base_of(asked) if asked else record.recipe) == "common"
 
 
 def settings_of(record: Record) -> str:
@@ -40,20 +50,15 @@ def earlier(record: Record) -> str:
 
     What a budget makes smaller is compared as that budget makes it. Fields that an old record does not know are not compared.
     """
-    asked = record.identity.get("asked", {}).get("recipe", {})
-    if (own.base_of(asked) if asked else record.recipe) != "common":
+    if not is_common(record):
         return ""
-    then, now = _fields(record.identity["recipe"]), _fields(_today(record, asked).as_json())
-    both = sorted((then.keys() & now.keys()) | UNUSED.keys())
-    found = {name: then.get(name, UNUSED.get(name)) for name in both}
-    return ",".join(
-        f"{name}={_text(value)}"
-        for name, value in found.items()
-        if _text(value) != _text(now.get(name, UNUSED.get(name)))
-    )
+    then, now = ({**LEFT_OUT, **_fields(recipe)} for recipe in (record.identity["recipe"], _today(record).as_json()))
+    both = sorted(then.keys() & now.keys())
+    return ",".join(f"{name}={_text(then[name])}" for name in both if _text(then[name]) != _text(now[name]))
 
 
-def _today(record: Record, asked: Mapping[str, Any]) -> Recipe:
+def _today(record: Record) -> Recipe:
+    asked = asked_of(record, "recipe")
     try:
         recipe = own.recipe(COMMON, record.recipe, asked, "common") if asked else COMMON
     except HarnessError:  # what was asked then does not go with today's
@@ -77,8 +82,4 @@ def _fields(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    return (
-        f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else json.dumps(value).strip('"')
-    )
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else own.text(value)

@@ -47,7 +47,7 @@ def name_of(asked: Asked) -> str:
     """
     parts = list(_flat(changes_of(asked)))
     said = "+".join(
-        filter(None, (asked.get("from", ""), ",".join(f"{'.'.join(keys)}={_text(value)}" for keys, value in parts)))
+        filter(None, (asked.get("from", ""), ",".join(f"{'.'.join(keys)}={text(value)}" for keys, value in parts)))
     )
     if all(_is_plain(keys, value) for keys, value in parts) and len(said) <= LONGEST:
         return said
@@ -61,17 +61,18 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
         if isinstance(value, Mapping) and value:
             yield from (((key, *inner), leaf) for inner, leaf in _flat(value))
         elif isinstance(value, list | tuple) and value and all(isinstance(one, int | float) for one in value):
-            yield (key,), "_".join(map(_text, value))
+            yield (key,), "_".join(map(text, value))
         else:
             yield (key,), value
 
 
 def _is_plain(keys: tuple[str, ...], value: Any) -> bool:
-    plain = not isinstance(value, Mapping | list | tuple) and _PLAIN.fullmatch(_text(value))
+    plain = not isinstance(value, Mapping | list | tuple) and _PLAIN.fullmatch(text(value))
     return bool(plain) and all(re.fullmatch(r"[A-Za-z0-9_]+", key) for key in keys)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A value as names and captions have it: "none", "true", words without quotes, else JSON."""
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
     return value if isinstance(value, str) else json.dumps(value)
@@ -86,7 +87,7 @@ def label(name: str, asked: Asked | None) -> str:
 
 def told(asked: Asked) -> str:
     """The content in words, for a caption: "common with epochs 100, learning rate 0.0003"."""
-    changes = [f"{key.replace('_', ' ')} {_text(value)}" for key, value in changes_of(asked).items()]
+    changes = [f"{key.replace('_', ' ')} {text(value)}" for key, value in changes_of(asked).items()]
     base = str(asked.get("from", ""))
     return f"{base} with {', '.join(changes)}" if base and changes else base or ", ".join(changes)
 

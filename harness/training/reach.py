@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from harness.errors import HarnessError
-from harness.method import Method, inference_network, named_outputs
+from harness.method import Method, inference_network
+from harness.training import soundness
 
 HEIGHT = 64  # pixels, rounded up to what the network takes
 TOLERANCE = 1e-4  # of the largest density: as exact as tiles are held to be
@@ -24,9 +26,8 @@ def check_margin(method: Method, network: Any) -> None:
     """
     if not method.local:
         return
-    multiple = method.side_multiple
-    margin, short = (-(-pixels // multiple) * multiple for pixels in (method.margin, HEIGHT))
-    own = multiple  # pixels whose cells are looked at
+    own = method.side_multiple  # pixels whose cells are looked at
+    margin, short = (soundness.side(method, pixels) for pixels in (method.margin, HEIGHT))
     cut = inference_network(network)
     for across in (True, False):
         long = own + margin + max(short, margin)
@@ -35,7 +36,9 @@ def check_margin(method: Method, network: Any) -> None:
         other[:, :, own + margin :] = 255 - other[:, :, own + margin :] // 4
         if not across:
             images, other = (image.transpose(0, 2, 1, 3) for image in (images, other))
-        first, second = (_density(cut, image) for image in (images, other))
+        first, second = (
+            ops.convert_to_numpy(soundness.forward(method, cut, image)["density"]) for image in (images, other)
+        )
         cells = own // method.stride
         seen = np.s_[:, :, :cells] if across else np.s_[:, :cells]
         change, largest = float(np.abs(first[seen] - second[seen]).max()), float(np.abs(first).max())
@@ -46,9 +49,3 @@ def check_margin(method: Method, network: Any) -> None:
                 f"the largest: tiles of a picture would count other than the whole. Set Method.margin to how many pixels "
                 f"beyond its own a cell sees, or local=False where it depends on the whole picture"
             )
-
-
-def _density(network: Any, image: np.ndarray) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(named_outputs(network(image, training=False))["density"])

@@ -94,7 +94,7 @@ def check_density(method: Method, network: keras.Model) -> None:
     """Its map has one channel, the declared stride, and is float32; where it has points, the map is their number."""
     length = side(method)
     images = np.random.default_rng(1).integers(0, 255, (2, length, 2 * length, method.channels)).astype(np.float32)
-    outputs = _forward(method, network, images)
+    outputs = forward(method, network, images)
     density = outputs["density"]
     expected = (2, length // method.stride, 2 * length // method.stride, 1)
     if tuple(density.shape) != expected:
@@ -208,7 +208,7 @@ def check_scale(method: Method, network: keras.Model, options: ModelOptions) -> 
     twice.set_weights(network.get_weights())
     length = side(method)
     images = np.random.default_rng(2).integers(0, 255, (1, length, length, method.channels)).astype(np.float32)
-    outputs = [_forward(method, each, images) for each in (network, twice)]
+    outputs = [forward(method, each, images) for each in (network, twice)]
     first, second = (ops.convert_to_numpy(each["density"]) for each in outputs)
     size = float(np.abs(first).max())
     expected, advice = 0.5, "multiply the last layer's output with options.heads_a_cell(stride), or declare Method.unit"
@@ -225,7 +225,8 @@ def check_scale(method: Method, network: keras.Model, options: ModelOptions) -> 
         )
 
 
-def _forward(method: Method, network: keras.Model, images: np.ndarray) -> Mapping[str, Any]:
+def forward(method: Method, network: keras.Model, images: np.ndarray) -> Mapping[str, Any]:
+    """The outputs of `network` for images [B, H, W, C] by name, outside training; a network's own errors name the method."""
     if isinstance(network.input, dict):
         network = inference_network(network)
     return named_outputs(called(method, "its network", lambda values: network(values, training=False), images))

@@ -67,7 +67,7 @@ def test_crops_seen_at_an_epoch() -> None:
     cut = make_record(history=[{"epoch": n} for n in (1, 2, 3)], steps=12)  # a last epoch of two steps
     assert [crops_seen(cut, epoch) for epoch in (1, 2, 3)] == [5, 10, 12]
     capped = make_record(steps=3)  # one epoch, of fewer steps than images: a budget's
-    assert crops_seen(capped, 1) == trained.crops_seen(capped) == 3
+    assert crops_seen(capped, 1) == crops_seen(capped) == 3
     four = make_record(history=[{"epoch": n} for n in (1, 2)], steps=4, schedule={"images_per_step": 4})
     assert [crops_seen(four, epoch) for epoch in (1, 2)] == [8, 16]
 
