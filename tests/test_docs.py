@@ -23,6 +23,7 @@ from conftest import ROOT
 
 pytestmark = pytest.mark.system
 
+BY_PYTORCH = "pytorch.md"  # run by tests/nn/test_torch_module.py, where PyTorch is
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TESTS = "pip install tox tox-uv && tox run-parallel --parallel-live\n"
@@ -39,7 +40,9 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page) and page.name != "CONTRIBUTING.md"], ids=lambda p: p.name
+    "page",
+    [page for page in PAGES if blocks(page) and page.name not in ("CONTRIBUTING.md", BY_PYTORCH)],
+    ids=lambda p: p.name,
 )
 def test_every_block_runs(page: Path, empty: Path, tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HARNESS_DATA")}

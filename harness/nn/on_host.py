@@ -1,6 +1,7 @@
 """A NumPy function inside a compiled step: for what no tensor operation does, an assignment by SciPy, say.
 
-Besides `harness/training/backend.py` the one module that imports a backend: losses need it, and they lie below training.
+One of three modules that import a backend, with `harness/training/backend.py` and `harness/nn/torch_module.py`: losses need it,
+and they lie below training.
 """
 
 from __future__ import annotations

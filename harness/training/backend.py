@@ -80,7 +80,8 @@ def prepare(seed: int, precision: str = "float32") -> None:
     """Seeds Python, NumPy and the backend, asks for repeatable kernels, and sets the precision policy."""
     import keras
 
-    keras.utils.set_random_seed(seed)
+    with quiet():  # Keras seeds TensorFlow too wherever it is installed, and so imports it
+        keras.utils.set_random_seed(seed)
     _settle_graphs()
     if keras.backend.backend() == "tensorflow":
         import tensorflow

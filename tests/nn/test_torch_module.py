@@ -1,0 +1,216 @@
+"""A PyTorch network as a layer: it does what PyTorch does with it; on other backends it is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from harness.errors import HarnessError
+from harness.method import Method, ModelOptions, Recipe, Stage
+from harness.nn import multiply_adds
+from harness.nn.batch import Batch
+from harness.nn.torch_module import TorchModule, weights
+from harness.training import backend, state
+from harness.training.network import PointTrainer
+
+pytestmark = pytest.mark.backend
+ON_TORCH = keras.backend.backend() == "torch"
+on_torch = pytest.mark.skipif(not ON_TORCH, reason="a PyTorch network trains on PyTorch; elsewhere it is refused")
+RATE = 0.01
+RECIPE = Recipe("paper", epochs=1, crop=32, stages=(Stage("one", optimizer="sgd", learning_rate=RATE),))
+
+
+def modules(seed: int = 3) -> tuple[Any, Any]:
+    """Twice the same: convolutions with batch normalisation, stride 4."""
+    import copy
+
+    import torch
+    from torch import nn
+
+    torch.manual_seed(seed)
+    one = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 1, 3, stride=2, padding=1),
+    )
+    return one, copy.deepcopy(one)
+
+
+def network_of(module: Any, last: bool = False) -> keras.Model:
+    image = keras.Input((None, None, 3), name="image")
+    x = TorchModule(module, name="net")(keras.layers.Rescaling(1 / 255)(image))
+    if last:
+        x = keras.layers.Conv2D(1, 1, name="last")(x)
+    return keras.Model(image, keras.layers.Rescaling(1.0, dtype="float32", name="density")(x))
+
+
+def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    return {"density": keras.ops.mean(keras.ops.square(outputs["density"] - batch.density(4)))}
+
+
+def trainer_of(module: Any, stage: Stage = RECIPE.stages[0]) -> PointTrainer:
+    def build(options: ModelOptions) -> keras.Model:
+        return network_of(module, last=bool(stage.trains))
+
+    method = Method("net", "Net", "me", build=build, loss=loss, recipe=RECIPE, stride=4)
+    trainer = PointTrainer(method.build(ModelOptions()), method, ModelOptions(), ("density",))
+    trainer.start(stage, jit_compile=False)
+    return trainer
+
+
+def crops(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    points = np.full((2, 3, 4), [0, 0, 4, 1], np.float32)
+    points[..., :2] = generator.uniform(0, 32, (2, 3, 2))
+    return generator.integers(0, 255, (2, 32, 32, 3)).astype(np.uint8), points
+
+
+def test_it_is_refused_on_another_backend() -> None:
+    if ON_TORCH:
+        assert len(TorchModule(modules()[0]).weights) == 8
+        return
+    with pytest.raises(HarnessError, match=rf"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=torch"):
+        TorchModule(None)
+
+
+@on_torch
+def test_its_maps_are_the_modules_own_at_any_size() -> None:
+    import torch
+
+    module, same = modules()
+    network = network_of(module)
+    assert network.output.shape == (None, None, None, 1)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 20, 36, 3)).astype(np.float32)
+    with torch.no_grad():
+        expected = same.eval()(torch.from_numpy(images / 255).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(backend.forward(network, images), expected, rtol=1e-5, atol=1e-6)
+
+
+@on_torch
+def test_it_trains_as_pytorch_trains_it() -> None:
+    """Three steps of plain PyTorch with the same loss: the same parameters, and the same statistics of normalisation."""
+    import torch
+
+    module, same = modules()
+    trainer = trainer_of(module)
+    optimizer = torch.optim.SGD(same.parameters(), lr=RATE)
+    same.train()
+    for step in range(3):
+        images, points = crops(step)
+        density = Batch(keras.ops.convert_to_tensor(images), keras.ops.convert_to_tensor(points), {}).density(4)
+        predicted = same(torch.from_numpy(images).float().permute(0, 3, 1, 2) / 255)
+        expected = ((predicted - density.detach().permute(0, 3, 1, 2)) ** 2).mean()
+        optimizer.zero_grad()
+        expected.backward()
+        optimizer.step()
+        assert trainer.train(images, points) == pytest.approx(float(expected.detach()), rel=1e-5)
+    for found, wanted in zip(weights(module), weights(same), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+    assert weights(module)[-1] == 3  # batches that were seen
+
+
+@on_torch
+def test_a_stage_that_does_not_train_it_leaves_it_as_it_is() -> None:
+    module, same = modules()
+    trainer_of(module, Stage("other", trains=("last",))).train(*crops(0))
+    for found, wanted in zip(weights(module), weights(same), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@on_torch
+def test_saved_weights_and_a_states_are_all_of_it(tmp_path: Path) -> None:
+    module, _ = modules()
+    trainer = trainer_of(module)
+    trainer.train(*crops(0))
+    state.save(tmp_path / "state.npz", state.Progress(), trainer)
+    trainer.network.save_weights(tmp_path / "it.weights.h5")
+    other, another = modules(seed=4)
+    state.restore(tmp_path / "state.npz", trainer_of(other))
+    network_of(another).load_weights(tmp_path / "it.weights.h5")
+    for wanted, found, loaded in zip(weights(module), weights(other), weights(another), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(loaded, wanted)
+
+
+@on_torch
+def test_weights_are_in_the_layers_order_also_where_some_are_not_trained() -> None:
+    module, other = modules()
+    module[0].weight.requires_grad = other[0].weight.requires_grad = False
+    layer = TorchModule(module)
+    layer.set_weights([value + 1 for value in weights(other)])
+    for found, wanted in zip(weights(module), weights(other), strict=True):
+        np.testing.assert_array_equal(found, wanted + 1)
+    assert [tuple(weight.shape) for weight in layer.trainable_weights] == [(4,), (4,), (1, 4, 3, 3), (1,)]
+
+
+@on_torch
+def test_multiply_adds_are_those_of_its_convolutions() -> None:
+    counted = multiply_adds.count(network_of(modules()[0]), 32, 64)
+    assert counted.not_counted == ()
+    assert counted.multiply_adds == 32 * 64 * 4 * 3 * 9 + 8 * 16 * 4 * 9
+
+
+@on_torch
+def test_it_runs_in_bfloat16(request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(lambda: keras.mixed_precision.set_dtype_policy("float32"))
+    module, same = modules()
+    images = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    expected = backend.forward(network_of(same), images)
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    network = network_of(module)
+    assert keras.backend.standardize_dtype(network.get_layer("net")(images).dtype) == "bfloat16"
+    found = backend.forward(network, images)
+    assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+@on_torch
+def test_several_maps_have_names_and_what_is_no_map_is_refused() -> None:
+    from torch import nn
+
+    class Two(nn.Module):
+        def __init__(self, flat: bool) -> None:
+            super().__init__()
+            self.body, self.flat = nn.Conv2d(3, 2, 3, stride=8, padding=1), flat
+
+        def forward(self, images: Any) -> Any:
+            x = self.body(images)
+            return {"density": x[:, :1], "count" if self.flat else "mask": x.mean((2, 3)) if self.flat else x}
+
+    given = TorchModule(Two(flat=False))(keras.Input((None, 64, 3)))
+    assert {name: one.shape for name, one in given.items()} == {
+        "density": (None, None, 8, 1),
+        "mask": (None, None, 8, 2),
+    }
+    with pytest.raises(HarnessError, match=r"Two returned shape \(1, 2\); expected maps \[B, c, h, w\]"):
+        TorchModule(Two(flat=True))(keras.Input((None, None, 3)))
+
+
+@on_torch
+def test_every_block_of_its_page_runs(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "pytorch.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    environment = {key: value for key, value in os.environ.items() if key != "HARNESS_DATA"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    said = ""
+    for code in blocks:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{code}\n{done.stdout[-1500:]}\n{done.stderr[-2500:]}"
+        assert "oneDNN" not in done.stderr
+        said += done.stdout
+    assert len(blocks) == 5
+    assert "mine: all checks passed" in said
+    assert re.search(r"^\| Mine +\| trained and tested", said, re.MULTILINE)
+    assert re.search(r"^Mine on Drawn scenes, test: 24 images", said, re.MULTILINE)
