@@ -63,7 +63,7 @@ class TorchModule(keras.layers.Layer):
         return keras.tree.map_structure(self._channels_last, outputs)
 
     def compute_output_spec(self, images: Any, training: bool | None = None) -> Any:
-        """What the module gives of a picture of unknown size, by what it gives of one of `TRIED`²."""
+        """What the module gives of a picture of unknown size, by what it gives of one of `TRIED` pixels a side."""
         import torch
 
         batch, height, width, channels = images.shape
