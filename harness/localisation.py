@@ -25,11 +25,17 @@ def accepted(candidates: np.ndarray, stride: int) -> np.ndarray:
     Returns:
         float64 [N, 3]: x and y in pixels of the image, and the score, of the candidates with a score of at least 0.5.
     """
+    found = all_places(candidates, stride)
+    return found[found[..., 2] >= ACCEPTED]
+
+
+def all_places(candidates: np.ndarray, stride: int) -> np.ndarray:
+    """float64 [h, w, K, 3]: x and y in pixels of the image, and the score, of every one of `candidates` as in `accepted`."""
     height, width, _ = candidates.shape
     found = candidates.reshape(height, width, -1, 3).astype(float)
     found[..., 0] += stride * np.arange(width)[None, :, None]
     found[..., 1] += stride * np.arange(height)[:, None, None]
-    return found[candidates.reshape(found.shape)[..., 2] >= ACCEPTED]
+    return found
 
 
 def peaks(density: np.ndarray, stride: int, size: tuple[int, int] | None = None) -> np.ndarray:

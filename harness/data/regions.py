@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.benchmark import Benchmark, Sample
 from harness.errors import DataError, unknown_name
+from harness.localisation import ACCEPTED, all_places
 
 OUTSIDE = ("mask", "blur")
 BLUR = 51  # pixels a side of the mean filter that hides people outside the region
@@ -54,9 +55,13 @@ def points_inside(points: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def are_inside(points: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """bool [N]: whether the pixel of each of `points` [N, ≥ 2] lies in `region` bool [H, W]; outside the frame none does."""
+    """bool [N]: whether the pixel of each of `points` [N, ≥ 2] lies in `region` bool [H, W].
+
+    None outside the frame does, nor one that is no finite number.
+    """
     height, width = region.shape
-    x, y = np.floor(points[:, 0]).astype(int), np.floor(points[:, 1]).astype(int)
+    finite = np.isfinite(points[:, :2]).all(axis=1, keepdims=True)
+    x, y = np.floor(np.where(finite, points[:, :2], -1)).astype(int).T
     frame = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     return frame & region[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
 
@@ -72,6 +77,20 @@ def density_inside(density: np.ndarray, region: np.ndarray, stride: int) -> np.n
     whole[:height, :width], pixels[:height, :width] = region[:height, :width], 1
     inside, every = (each.reshape(rows, stride, columns, stride).sum(axis=(1, 3)) for each in (whole, pixels))
     return density * (inside / np.maximum(every, 1)).astype(density.dtype)
+
+
+def counted_inside(density: np.ndarray, candidates: np.ndarray | None, region: np.ndarray, stride: int) -> np.ndarray:
+    """What `region` bool [H, W] has of a prediction, float32 [h, w] in heads a cell.
+
+    Of a method that says itself where heads are (`candidates` [h, w, 3·K], see `harness.localisation.accepted`) the points in the
+    region, each whole and in the cell that it comes from; else `density_inside`.
+    """
+    if candidates is None:
+        return density_inside(density, region, stride)
+    rows, columns = density.shape
+    places = all_places(candidates, stride)
+    inside = are_inside(places.reshape(-1, 3), region) & (places[..., 2].ravel() >= ACCEPTED)
+    return inside.reshape(rows, columns, -1).sum(axis=-1).astype(np.float32)
 
 
 def polygon_mask(vertices: np.ndarray, height: int, width: int) -> np.ndarray:

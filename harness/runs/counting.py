@@ -14,7 +14,7 @@ import numpy as np
 
 from harness import localisation
 from harness.data.datasets.folder import pictures_in
-from harness.data.regions import density_inside, points_inside, polygon_mask
+from harness.data.regions import counted_inside, points_inside, polygon_mask
 from harness.errors import HarnessError
 from harness.files.atomic import replacing
 from harness.files.images import read_image
@@ -122,7 +122,7 @@ def counts(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> 
         return [{"image": str(picture), "count": prediction.count, **model}]
     rows = []
     for region in regions:
-        density = prediction.density * _share(picture, prediction, [region])
+        density = _inside(picture, prediction, [region])
         row: dict[str, Any] = {"image": str(picture), **({"region": region.name} if region.name else {})}
         row["count"] = float(density.sum(dtype=np.float64))
         if region.square_metres:
@@ -149,7 +149,7 @@ def draw(
 ) -> Path:
     """Writes the picture with its density drawn over it to NAME_METHOD.png in `folder`; what lies outside of all regions is
     left out. `name`: its stem where None."""
-    density = prediction.density * _share(picture, prediction, regions) if regions else prediction.density
+    density = _inside(picture, prediction, regions) if regions else prediction.density
     path = folder / f"{name or picture.stem}_{prediction.method.name}.png"
     stride = prediction.method.stride
     write_overlay(path, read_image(picture, 3), density, stride, float(density.sum(dtype=np.float64)))
@@ -163,7 +163,7 @@ def located(
     those outside of all regions are left out. `name`: its stem where None."""
     density, stride = prediction.density, prediction.method.stride
     if regions:
-        density = density * _share(picture, prediction, regions)
+        density = _inside(picture, prediction, regions)
     points = localisation.points_of(density, prediction.candidates, stride, (prediction.height, prediction.width))
     if not np.isfinite(points).all():
         raise HarnessError(
@@ -174,10 +174,10 @@ def located(
     return write_points(folder, picture, f"{name or picture.stem}_{prediction.method.name}_points", points)
 
 
-def _share(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> np.ndarray:
-    """float32 [h, w]: the share of each cell's pixels that lies in one of `regions`."""
-    inside = _mask(picture, prediction, regions)
-    return density_inside(np.ones_like(prediction.density), inside, prediction.method.stride)
+def _inside(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> np.ndarray:
+    """float32 [h, w]: what lies in one of `regions`, in heads a cell."""
+    mask = _mask(picture, prediction, regions)
+    return counted_inside(prediction.density, prediction.candidates, mask, prediction.method.stride)
 
 
 def _mask(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> np.ndarray:

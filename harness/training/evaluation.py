@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness import localisation, metrics
-from harness.data.regions import density_inside, points_inside
+from harness.data.regions import counted_inside, points_inside
 from harness.data.scenes import Scene
 from harness.errors import DivergedError
 from harness.method import Method
@@ -87,7 +87,7 @@ def evaluate(
         seconds = time.perf_counter() - started
         density = prediction.density
         if scene.region is not None:
-            density = density_inside(density, scene.region, method.stride)
+            density = counted_inside(density, prediction.candidates, scene.region, method.stride)
         height, width = image.shape[:2]
         results.append(
             ImageResult(

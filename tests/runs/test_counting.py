@@ -80,6 +80,18 @@ def test_regions_side_by_side_add_up_to_the_picture(method: Method) -> None:
     assert "people_per_square_metre" not in rows[0]
 
 
+def test_of_points_a_region_has_those_that_lie_in_it(method: Method) -> None:
+    """Three in one cell, one of them below the score; the region's border goes between the other two."""
+    density, candidates = np.zeros((9, 12), np.float32), np.zeros((9, 12, 9), np.float32)
+    density[2, 3], candidates[2, 3] = 2.0, (1.0, 1.0, 0.9, 6.0, 6.0, 0.5, 2.0, 2.0, 0.4)
+    prediction = Prediction(method, density, 72, 90, candidates=candidates)
+    left, right = ([[0, 0], [27, 0], [27, 72], [0, 72]], [[27, 0], [90, 0], [90, 72], [27, 72]])
+    regions = [Region("left", np.array(left, float)), Region("right", np.array(right, float))]
+    assert [row["count"] for row in counts(Path("street.jpg"), prediction, regions)] == [1.0, 1.0]
+    (whole,) = counts(Path("street.jpg"), prediction, [Region("", np.array(right, float) - [27, 0])])
+    assert whole["count"] == 2.0
+
+
 def test_without_regions_the_picture_is_counted(method: Method) -> None:
     prediction = constant(method, 30.0)
     assert counts(PICTURE, prediction, ()) == [{"image": "street.jpg", "count": pytest.approx(30.0, rel=1e-5)}]

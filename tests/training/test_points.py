@@ -160,6 +160,18 @@ def test_points_outside_the_region_are_none(network: keras.Model) -> None:
     np.testing.assert_array_equal(result.located.points, points[inside])
 
 
+def test_the_count_in_a_region_is_the_number_of_points_in_it(network: keras.Model) -> None:
+    """The region ends within cells: a candidate counts whole where it lies inside, and not at all where it does not."""
+    image, region = picture(64, 96), np.zeros((64, 96), bool)
+    region[3:59, :45] = True
+    scene = Scene(Sample("one", "test"), image, np.zeros((0, 2)), region)
+    (result,) = evaluate(network, SOUND, [scene], locate=True)
+    assert result.located is not None and result.predicted == len(result.located.points) > 0
+    assert result.predicted_grid.sum() == result.predicted
+    (again,) = evaluate(network, SOUND, [scene])
+    assert again.predicted == result.predicted
+
+
 def test_a_method_with_points_passes_every_check() -> None:
     found = list(verdicts(SOUND, backends=()))
     assert not [verdict for verdict in found if not verdict.ok], found
