@@ -82,8 +82,8 @@ def density_inside(density: np.ndarray, region: np.ndarray, stride: int) -> np.n
 def counted_inside(density: np.ndarray, candidates: np.ndarray | None, region: np.ndarray, stride: int) -> np.ndarray:
     """What `region` bool [H, W] has of a prediction, float32 [h, w] in heads a cell.
 
-    Of a method that says itself where heads are (`candidates` [h, w, 3·K], see `harness.localisation.accepted`) the points in the
-    region, each whole and in the cell that it comes from; else `density_inside`.
+    Of a method that says itself where heads are (`candidates` [h, w, 3·K], as of `harness.localisation.accepted`) the points in
+    the region, each whole and in the cell that it comes from; else `density_inside`.
     """
     if candidates is None:
         return density_inside(density, region, stride)
