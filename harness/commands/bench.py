@@ -107,6 +107,10 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
         _check_optimizers(todo)
     if kept := keep(asked):
         console.print(kept, markup=False, highlight=False, soft_wrap=True)
+    if todo and not console.is_terminal:  # where there is no bar to look at
+        console.print(
+            f"how far each is: {out / '…' / 'log.txt'}, a line an epoch", markup=False, highlight=False, soft_wrap=True
+        )
     _run(host, todo, wanted, console)
     finished = [bench.existing_record(cell.folder) for cell in cells]
     found = [record for record in finished if record is not None]

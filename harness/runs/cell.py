@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.runs.epoch_lines import epoch_lines
 from harness.training import backend
 
 if TYPE_CHECKING:
@@ -50,9 +51,12 @@ def main(path: str) -> int:
     backend.start()
     _die_with_parent()
 
+    line = epoch_lines()
+
     def report(kind: str, **what: Any) -> None:
-        if kind == "warning":  # the log has it too: not every executor passes events on
-            print(what["said"], file=sys.stderr, flush=True)
+        said = what["said"] if kind == "warning" else line(kind, what)
+        if said:  # into the log: not every executor passes events on, nor is there always a terminal
+            print(said, file=sys.stderr, flush=True)
         try:
             events.write(json.dumps({"event": kind, **what}) + "\n")
         except BrokenPipeError:

@@ -247,6 +247,11 @@ def test_a_killed_bench_continues_to_the_same_result(harness: Command, tmp_path:
         assert predictions(tmp_path / out) == predictions(tmp_path / "whole")
         (record,), _ = records.read_all([tmp_path / out])
         assert record.training is not None and len(record.training.history) == record.training.epochs
+        (log,) = (tmp_path / out).glob("*/log.txt")
+        told = re.findall(r"^[-\d]+ [:\d]+  (.*)$", log.read_text(encoding="utf-8"), re.MULTILINE)
+        begun = [line for line in told if re.fullmatch(r"\d+ epochs of \d+ steps(, \d+ of them done)?", line)]
+        assert len(begun) == 2 and "them done" in begun[1] and told[-1].startswith("test on ")
+        assert sum(line.startswith("epoch ") for line in told) >= record.training.epochs
 
 
 def living_cells(folder: Path) -> list[int]:
