@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -42,11 +43,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 LONGEST = 200  # letters of other people's words
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_IN_LAYER = re.compile(r"Exception encountered when calling (.+?)\.?$")  # Keras' first line; what was raised is the next
 
 
 def one_line(error: BaseException, longest: int = LONGEST) -> str:
-    """The kind of an error and the first line of its words."""
-    return printable(f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}".rstrip(": "), longest)
+    """The kind of an error and the first line of its words; of one in a Keras layer what was raised, and in which call."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()] or [""]
+    inside = _IN_LAYER.match(lines[0])
+    said = f"{lines[1]} (in {inside[1]})" if inside and len(lines) > 1 else lines[0]
+    return printable(f"{type(error).__name__}: {said}".rstrip(": "), longest)
 
 
 def printable(text: str, longest: int = LONGEST) -> str:

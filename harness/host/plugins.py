@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -145,6 +146,9 @@ def _load_file(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"crowd_harness_file_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise HarnessError(f"{file}: not a Python file")
+    beside = str(file.resolve().parent)
+    if beside not in sys.path:  # as Python does for the file it runs, but behind all that is installed
+        sys.path.append(beside)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -167,3 +168,21 @@ def test_a_weights_reader_that_raises_is_named(tmp_path: Path) -> None:
     (tmp_path / "some.pth").write_bytes(b"x")
     with pytest.raises(HarnessError, match=r"some\.pth: plugin reader .*harness_read_weights raised KeyError"):
         load_network(host, host.method("mcnn"), tmp_path / "some.pth")
+
+
+def test_a_plugin_file_finds_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it is used, inside a hook, from another folder; what is installed goes before it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside_the_plugin.py").write_text("NAME = 'found'\n", encoding="utf-8")
+    (tmp_path / "json.py").write_text("raise ImportError('not this one')\n", encoding="utf-8")
+    (tmp_path / "mine.py").write_text(
+        "from harness import Metric, hookimpl\n"
+        "@hookimpl\n"
+        "def harness_metrics():\n"
+        "    import importlib, json, beside_the_plugin\n"
+        "    importlib.reload(json)\n"
+        "    return [Metric(beside_the_plugin.NAME, 'Found', lambda true, predicted: 0.0)]\n",
+        encoding="utf-8",
+    )
+    assert "found" in plugins.load_host([tmp_path / "mine.py"]).metrics
+    assert sys.path[-1] == str(tmp_path)

@@ -39,6 +39,24 @@ def fixed_size(options: ModelOptions) -> keras.Model:
     return keras.Model(image, layers.Conv2D(1, 1, strides=8)(image))
 
 
+class Refusing(layers.Layer):
+    """Knows its own shape, and fails as soon as there is a picture."""
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape
+
+    def compute_output_spec(self, images: Any) -> Any:
+        return keras.KerasTensor(images.shape, images.dtype)
+
+    def call(self, images: Any) -> Any:
+        raise ValueError("expected at least two of them\nand more advice")
+
+
+def refusing(options: ModelOptions) -> keras.Model:
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, layers.Conv2D(1, 8, strides=8, padding="same")(Refusing(name="refuses")(image)))
+
+
 def loss(batch: Any, outputs: Any, options: Any) -> Any:
     return {"density": ops.mean(ops.square(outputs["density"] - batch.density(8)))}
 
@@ -102,6 +120,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt layer with a rate": (
         {"recipe": Recipe("paper", 1, stages=(Stage(rates={"frist": 0.1}),))},
         r"stage 'train' sets the rate of 'frist': no layer with weights is called so\. Did you mean 'first'\?",
+    ),
+    "a layer that fails": (
+        {"build": refusing},
+        rf"\({FILE}\): its network raised ValueError: expected at least two of them \(in Refusing\.call\(\)\)$",
     ),
     "no density scale": (
         {"build": network(scaled=False)},
