@@ -44,7 +44,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 LONGEST = 200  # letters of other people's words
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
-_IN_LAYER = re.compile(r"Exception encountered when calling (.+?)\.?$")  # Keras' first line; what was raised is the next
+_IN_LAYER = re.compile(
+    r"Exception encountered when calling (.+?)\.?$"
+)  # Keras' first line; what was raised is the next
 
 
 def one_line(error: BaseException, longest: int = LONGEST) -> str:
