@@ -7,7 +7,6 @@ go on. (Plain pluggy aborts the whole hook call at the first exception, and is s
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib.util
 import inspect
 import sys
@@ -23,7 +22,7 @@ import pluggy
 from harness import hookspecs
 from harness.benchmark import Benchmark
 from harness.errors import HarnessError, unknown_name
-from harness.host.development import version_of
+from harness.host.development import digest_of_file, version_of
 from harness.method import Method
 from harness.metrics import Metric
 
@@ -129,7 +128,7 @@ def _found(files: Iterable[Path]) -> Iterator[tuple[Plugin, Any]]:
         version = __version__ if distribution == OWN else version_of(entry)
         yield Plugin(entry.name, distribution, version), entry.load
     for file in files:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else "missing"
+        digest = digest_of_file(file) if file.is_file() else "missing"
         # By its name and content, not its place: they are part of a run's identity.
         yield Plugin(file.stem, file.name, digest), lambda file=file: _load_file(file)
 

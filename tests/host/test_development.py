@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.host.development import digest_of_file
 from harness.host.plugins import load_host
 from harness.run import Request
 from harness.runs.resolve import resolve
@@ -77,3 +79,48 @@ def test_the_harness_that_trains_another_distribution_is_part_of_its_runs(
         monkeypatch.setattr("harness.runs.resolve.__version__", version)
         assert identity("written") == {**theirs, "harness": expected}
         assert identity("mcnn") == ours
+
+
+def test_a_plugin_of_one_file_is_its_own_content(tmp_path: Path) -> None:
+    """What does not concern it makes no other run of it: nor does a name that is Python's, the harness' or nowhere."""
+    text = "import json, harness\nfrom harness.nn import vgg\nfrom absent import nothing\n"
+    for name in ("json", "harness", "other"):
+        (tmp_path / f"{name}.py").write_text("1")
+    (tmp_path / "mine.py").write_text(text)
+    assert digest_of_file(tmp_path / "mine.py") == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_what_a_plugin_file_imports_from_beside_it_is_part_of_it(tmp_path: Path) -> None:
+    """A module, one that this imports, and a package of which one module is imported inside a function."""
+    network = tmp_path / "network"
+    network.mkdir()
+    files = {
+        tmp_path / "mine.py": "import blocks\ndef build(options):\n    from network.body import Net\n",
+        tmp_path / "blocks.py": "import math, further\n",
+        tmp_path / "further.py": "import mine\n",
+        network / "__init__.py": "",
+        network / "body.py": "from .head import Head\n",
+        network / "head.py": "class Head: ...\n",
+        network / "sizes.yaml": "small: 8\n",
+        network / "weights.pth": "1",
+        tmp_path / "unrelated.py": "2",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    seen = {digest_of_file(tmp_path / "mine.py")}
+    for path, text in files.items():
+        path.write_text(f"{text}# changed\n")
+        seen.add(digest_of_file(tmp_path / "mine.py"))
+        assert len(seen) == 1 + list(files).index(path) + 1 or path.name in ("weights.pth", "unrelated.py"), path
+    assert len(seen) == len(files) - 1
+    (tmp_path / "blocks.py").write_text("not ( Python")
+    assert len({*seen, digest_of_file(tmp_path / "mine.py")}) == len(seen) + 1
+
+
+def test_where_a_bench_is_started_makes_no_other_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "blocks.py").write_text("1")
+    (tmp_path / "mine.py").write_text("import blocks\n")
+    here = digest_of_file(tmp_path / "mine.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    assert digest_of_file(Path("mine.py")) == here
