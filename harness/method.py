@@ -205,6 +205,8 @@ class Method:
             Its "density" must not depend on them. Such a network's inputs are a dict of "image" and these.
         label_maps: options → rasters by name that the loss finds in `Batch.maps` (a depth for each pixel, say).
         learned: trained network → numbers worth keeping in the record (loss weights that it learned, say).
+        backend: "torch", "jax" or "tensorflow" where its network needs that one (`harness.nn.torch_module`): it then runs on
+            it, whatever KERAS_BACKEND says. "" for networks and losses of `keras.ops`, which run on any.
     """
 
     name: str
@@ -226,6 +228,7 @@ class Method:
     teach: Callable[[Batch, ModelOptions], Mapping[str, Any]] | None = None
     label_maps: Callable[[ModelOptions], Mapping[str, LabelMap]] | None = None
     learned: Callable[[keras.Model], Mapping[str, float]] | None = None
+    backend: str = ""
 
     def recipe_for(self, benchmark: str) -> Recipe:
         """What the paper did on the benchmark of this name."""

@@ -74,7 +74,7 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     from harness.runs import experiment as written
     from harness.runs import plan as bench
     from harness.runs.executors import executor_named
-    from harness.training import sharing
+    from harness.training import chosen, sharing
 
     if example:
         click.echo(written.EXAMPLE.read_text(encoding="utf-8"), nl=False)
@@ -102,6 +102,8 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
         for cell in todo:
             click.echo(cell.run.name)
         return
+    for cell in todo:
+        chosen.check(cell.run.method)
     _check_pretrained(todo)
     with asked.at("recipe"):
         _check_optimizers(todo)
@@ -118,6 +120,10 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     _write(path, comparison(found, host))
     click.echo(comparison(found, host, compact=True))
     console.print(f"the whole table: {path}", markup=False, highlight=False, soft_wrap=True)
+    failed = sorted({cell.record.status for cell in cells if cell.record and cell not in todo} - {"ok"})
+    if failed:
+        how = f"of an earlier bench, and not run again: --retry {','.join(failed)}"
+        console.print(how, markup=False, highlight=False, soft_wrap=True)
     if any(record.status != "ok" for record in found):
         click.get_current_context().exit(1)
 

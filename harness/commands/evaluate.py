@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,28 @@ def command(
         click.echo(f"{named(name)}: {', '.join(told)}")
     for group, members in result["groups"].items():
         if 1 < len(members) <= MOST_MEMBERS:
-            told = (f"{name} {one['mae']:.2f} ({one['images']} images)" for name, one in members.items())
+            told = (f"{_level(name)} {one['mae']:.2f} ({_images(one['images'])})" for name, one in members.items())
             click.echo(f"MAE by {group}: {', '.join(told)}")
 
 
-def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path, memory: float) -> dict[str, Any]:
-    from harness.training import backend
+def _images(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
 
+
+def _level(name: str) -> str:
+    """ "low (≤ 300)": what a level of the count is; another group's member as it is."""
+    from harness.metrics import COUNT_LEVELS
+
+    for level, least, most in COUNT_LEVELS:
+        if level == name:
+            return f"{name} (≤ {most:g})" if math.isfinite(most) else f"{name} (> {least:g})"
+    return name
+
+
+def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path, memory: float) -> dict[str, Any]:
+    from harness.training import backend, chosen
+
+    chosen.use_for(method)
     backend.start()
     from harness.commands.display import bar
     from harness.data.image_store import ImageStore

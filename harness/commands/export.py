@@ -49,6 +49,11 @@ def command(
     sides = _sides(size)
     if sides is not None:
         check_size(method, sides)
+    if method.backend not in ("", "tensorflow"):
+        raise HarnessError(
+            f"{method.name} runs on {method.backend} alone; expected a network of Keras layers, which TensorFlow exports. Use "
+            f"what {method.backend} has itself (torch.onnx, say)"
+        )
     if out.exists():
         raise HarnessError(f"{out}: already there; expected a new name")
     check_packages(format_name)

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.host.plugins import Host
 from harness.training.backend import BACKENDS
+from harness.training.chosen import chosen as backend_chosen
 
 PACKAGES = ("crowd-harness", "keras", "tensorflow", "jax", "torch", "numpy", "opencv-python", "ray", "submitit")
 LEAST_FREE = 5 << 30  # bytes on the disk of the cache
@@ -53,7 +54,7 @@ def _version(name: str) -> str:
 
 
 def _backend() -> Finding:
-    chosen = os.environ.get("KERAS_BACKEND") or _configured()
+    chosen = backend_chosen()
     if chosen not in BACKENDS:
         return Finding("backend", chosen, f"KERAS_BACKEND is {chosen!r}; expected one of {', '.join(BACKENDS)}")
     if not importlib.util.find_spec(chosen):
@@ -61,17 +62,6 @@ def _backend() -> Finding:
             "backend", f"{chosen}, not installed", f"pip install {chosen}, or set KERAS_BACKEND to another backend"
         )
     return Finding("backend", chosen)
-
-
-def _configured() -> str:
-    """What Keras' own configuration file says; its default is TensorFlow."""
-    import json
-
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        return str(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", "tensorflow"))
-    except (OSError, ValueError):
-        return "tensorflow"
 
 
 def _devices() -> Finding:

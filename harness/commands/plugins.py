@@ -96,7 +96,9 @@ def check_command(method_name: str, backends: str, plugin_files: tuple[Path, ...
     for verdict in verdicts(method_name, plugin_files, chosen):
         failed += not verdict.ok
         click.echo(f"{'ok  ' if verdict.ok else 'FAIL'}  {verdict.check:<22} {verdict.message}")
-    click.echo(f"{method_name}: " + (f"{failed} checks failed" if failed else "all checks passed"))
+    click.echo(
+        f"{method_name}: " + (f"{failed} check{'' if failed == 1 else 's'} failed" if failed else "all checks passed")
+    )
     if failed:
         click.get_current_context().exit(1)
 
@@ -132,8 +134,9 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
 
     from harness.method import ModelOptions, inference_network, named_outputs
     from harness.reporting import published
-    from harness.training import backend
+    from harness.training import backend, chosen
 
+    chosen.use_for(method)
     backend.start()
     from harness.runs.outcome import model_size
 

@@ -35,8 +35,8 @@ class TorchModule(keras.layers.Layer):
         backend = keras.backend.backend()
         if backend != "torch":
             raise HarnessError(
-                f"TorchModule holds a PyTorch network, but Keras runs on {backend}: set KERAS_BACKEND=torch "
-                f"(harness plugins check: --backends torch too)"
+                f"TorchModule holds a PyTorch network, but Keras runs on {backend}: declare "
+                f'Method(..., backend="torch"), or set KERAS_BACKEND=torch'
             )
         super().__init__(**options)
         # Past Keras' own attributes, which would wrap the module once more and have its weights twice.
@@ -79,11 +79,13 @@ class TorchModule(keras.layers.Layer):
         return keras.tree.map_structure(unknown, tried)
 
     def _channels_last(self, values: Any) -> Any:
-        if getattr(values, "ndim", 0) != 4:
+        import torch
+
+        if not isinstance(values, torch.Tensor) or values.ndim != 4:
             found = f"shape {tuple(values.shape)}" if hasattr(values, "shape") else type(values).__name__
             raise HarnessError(
-                f"{type(self.module).__name__} returned {found}; expected maps [B, c, h, w], or a dict, list or tuple of them: "
-                f"put a module of your own around it that returns these alone"
+                f"{type(self.module).__name__} returned {found}; expected maps of PyTorch, [B, c, h, w], or a dict, list or "
+                f"tuple of them: put a module of your own around it that returns these alone"
             )
         return values.permute(0, 2, 3, 1)
 

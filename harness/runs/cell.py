@@ -48,6 +48,8 @@ def main(path: str) -> int:
     """Runs the cell described in the file `path`; returns the exit status (0 whenever a record was written)."""
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # a chatty library must not speak on the event channel
+    spec = CellRequest(**json.loads(Path(path).read_text(encoding="utf-8")))
+    _choose_backend(spec)
     backend.start()
     _die_with_parent()
 
@@ -62,10 +64,19 @@ def main(path: str) -> int:
         except BrokenPipeError:
             os._exit(1)  # the bench is gone; this is no failure of the cell, which will be continued
 
-    spec = CellRequest(**json.loads(Path(path).read_text(encoding="utf-8")))
     report("starting")
     execute(spec, report)
     return 0
+
+
+def _choose_backend(spec: CellRequest) -> None:
+    """That of the cell's method; a method that is not there is told of later."""
+    from harness.host.plugins import load_host
+    from harness.training import chosen
+
+    method = load_host(Path(file) for file in spec.plugin_files).methods.get(spec.request["method"])
+    if method is not None:
+        chosen.use_for(method)
 
 
 def execute(spec: CellRequest, report: Report) -> None:

@@ -73,8 +73,9 @@ def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Pre
 
     @cache
     def network() -> Any:
-        from harness.training import backend
+        from harness.training import backend, chosen
 
+        chosen.use_for(method)
         backend.start()
         from harness.training.weights import load_inference_network
 

@@ -59,14 +59,16 @@ def measure(request: RuntimeRequest) -> RuntimeRecord:
 
     from harness.host.plugins import load_host
     from harness.method import ModelOptions, inference_network
-    from harness.nn.multiply_adds import count
     from harness.runs.outcome import model_size
-    from harness.training import backend
+    from harness.training import backend, chosen
 
-    backend.start()
-    backend.prepare(0, request.precision)
     host = load_host(Path(file) for file in request.plugin_files)
     method = host.method(request.method)
+    chosen.use_for(method)
+    backend.start()
+    from harness.nn.multiply_adds import count
+
+    backend.prepare(0, request.precision)
     multiple = method.side_multiple
     height, width = (-(-side // multiple) * multiple for side in (request.height, request.width))
     variant = dict(method.variants[request.variant].options) if request.variant else {}

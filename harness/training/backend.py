@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -92,6 +92,32 @@ def prepare(seed: int, precision: str = "float32") -> None:
 
         torch.use_deterministic_algorithms(True, warn_only=True)
     keras.mixed_precision.set_dtype_policy(precision)
+
+
+def random_states() -> dict[str, np.ndarray]:
+    """What draws random numbers beside Keras' seed generators, which are variables: PyTorch's own generators (its dropout)."""
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return {}
+    import torch
+
+    found = {
+        "cpu": torch.get_rng_state(),
+        **{f"cuda{n}": state for n, state in enumerate(torch.cuda.get_rng_state_all())},
+    }
+    return {name: state.numpy() for name, state in found.items()}
+
+
+def set_random_states(states: Mapping[str, np.ndarray]) -> None:
+    """Goes on drawing where `random_states` was called; generators that `states` does not name are left as they are."""
+    for name, state in states.items():
+        import torch
+
+        if name == "cpu":
+            torch.set_rng_state(torch.from_numpy(state))
+        elif int(name.removeprefix("cuda")) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(torch.from_numpy(state), int(name.removeprefix("cuda")))
 
 
 def begin_anew() -> None:

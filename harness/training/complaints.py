@@ -12,6 +12,8 @@ from harness.errors import InvalidMethodError, one_line
 from harness.method import Method
 from harness.training import backend
 
+HARNESS = Path(__file__).parents[1]
+
 
 def place(function: Callable[..., Any]) -> str:
     """ "plugin.py:12", where `function` begins; "" where that is not known."""
@@ -22,10 +24,17 @@ def place(function: Callable[..., Any]) -> str:
 
 
 def place_of(error: BaseException, method: Method) -> str:
-    """ "losses.py:31": the last line of the plugin's own folder that `error` passed through, "" if it did not."""
+    """ "losses.py:31" or "parts/head.py:7": the last line of the plugin's own folder that `error` passed through.
+
+    "" if it passed through none. What is installed, and the harness itself, is not the plugin's, should it lie in that folder.
+    """
     own = {Path(file).parent for file in map(_file, (method.build, method.loss)) if file}
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent in own]
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        inside = [file.relative_to(folder) for folder in own if folder in file.parents]
+        if inside and HARNESS not in file.parents and "site-packages" not in inside[0].parts:
+            return f"{inside[0].as_posix()}:{frame.lineno}"
+    return ""
 
 
 def _file(function: Any) -> str:

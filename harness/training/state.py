@@ -12,8 +12,10 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.files.atomic import replacing
+from harness.training import backend
 
 STATE = "state.npz"
+RANDOM = "random:"
 
 
 @dataclass
@@ -36,8 +38,12 @@ class Progress:
 
 
 def save(path: Path, progress: Progress, trainer: Any) -> None:
-    """Writes progress, the network's and the optimiser's variables to `path` (`.npz`), all or nothing."""
+    """Writes progress, the network's and the optimiser's variables, and what draws random numbers, to `path` (`.npz`).
+
+    All or nothing.
+    """
     arrays = {f"v{number}": np.asarray(value) for number, value in enumerate(_values(trainer))}
+    arrays |= {f"{RANDOM}{name}": value for name, value in backend.random_states().items()}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)  # type: ignore[arg-type]
 
@@ -56,11 +62,16 @@ def read_progress(path: Path) -> Progress | None:
 
 
 def restore(path: Path, trainer: Any) -> None:
-    """Sets the network's and the optimiser's variables from `path`; the trainer must be compiled for the same stage."""
+    """Sets the network's and the optimiser's variables, and what draws random numbers, from `path`.
+
+    The trainer must be compiled for the same stage.
+    """
     variables = _variables(trainer)
     with np.load(path) as content:
         for number, variable in enumerate(variables):
             variable.assign(content[f"v{number}"])
+        drawn = {name.removeprefix(RANDOM): content[name] for name in content.files if name.startswith(RANDOM)}
+    backend.set_random_states(drawn)
 
 
 def _variables(trainer: Any) -> list[Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, nearest, printable
 from harness.files.atomic import replacing
 from harness.host.plugins import Host
 from harness.method import Method, ModelOptions, inference_network
 
+LONGEST_REASON = 400
 _ATTRIBUTE = "crowd_harness"
 _COUNTING = "inference"
 _UNIT = "heads a pixel"  # what options.density_scale is of; files without it were written when it was of heads a cell
@@ -118,10 +120,19 @@ def _authors_options(method: Method) -> ModelOptions:
 def restore(network: Any, path: Path, method: Method) -> None:
     """Sets `network`'s weights from the native file `path`; raises `HarnessError` where they do not fit."""
     try:
-        network.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of containers that are passed over, which what is raised does not depend on
+            network.load_weights(path)
     except Exception as error:  # Keras raises ValueError, KeyError or OSError with pages of advice
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise HarnessError(f"{path}: the weights do not fit method {method.name!r} ({first})") from None
+        raise HarnessError(f"{path}: the weights do not fit method {method.name!r} ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    """What Keras says first; where that announces an example ("… for object <Conv2D …>:"), the example too."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return printable(" ".join(lines[:2]) if lines[0].endswith(":") else lines[0], LONGEST_REASON)
 
 
 def _foreign(host: Host, method: Method, path: Path) -> Mapping[str, list[Any]] | None:
@@ -134,6 +145,13 @@ def _foreign(host: Host, method: Method, path: Path) -> Mapping[str, list[Any]] 
 
 
 def _set_by_layer(network: Any, weights: Mapping[str, list[Any]], path: Path, method: Method) -> None:
+    known = {layer.name for layer in network.layers if layer.weights}
+    for name in weights:
+        if name not in known:
+            raise HarnessError(
+                f"{path}: the plugin that read it gives weights of a layer {name!r}, which {method.name} does not have."
+                f"{nearest(name, known)}"
+            )
     for layer in network.layers:
         expected = [tuple(variable.shape) for variable in layer.weights]
         if not expected:

@@ -186,6 +186,9 @@ def test_bench_isolates_every_way_to_fail(harness: Command, tmp_path: Path) -> N
     again = harness(*arguments)
     assert again.returncode == 1 and again.stdout == done.stdout
     assert "8 there already, 0 to run" in again.stderr
+    hint = re.search(r"of an earlier bench, and not run again: --retry ([a-z,]+)$", again.stderr, re.MULTILINE)
+    assert hint and "invalid" in hint[1].split(",") and "ok" not in hint[1].split(",")
+    assert "not run again" not in done.stderr
     retried = harness(*arguments, "--retry", "oom", "--dry-run")
     assert sorted(line.split("-")[1] for line in retried.stdout.splitlines()) == ["killed", "memory"]
 

@@ -170,6 +170,17 @@ def test_a_weights_reader_that_raises_is_named(tmp_path: Path) -> None:
         load_network(host, host.method("mcnn"), tmp_path / "some.pth")
 
 
+def test_a_weights_reader_that_names_a_layer_which_is_not_there_is_told(tmp_path: Path) -> None:
+    from harness.training.weights import load_network
+
+    text = "from harness import hookimpl\n@hookimpl\ndef harness_read_weights(method, path): return {'outptu': []}"
+    host = plugins.load_host([file(tmp_path, "reader", text)])
+    (tmp_path / "some.pth").write_bytes(b"x")
+    with pytest.raises(HarnessError, match=r"some\.pth: .*'outptu', which ssr_hef does not have\.") as found:
+        load_network(host, host.method("ssr_hef"), tmp_path / "some.pth")
+    assert len(str(found.value)) < 300
+
+
 def test_a_plugin_file_finds_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it is used, inside a hook, from another folder; what is installed goes before it."""
     monkeypatch.setattr(sys, "path", [*sys.path])

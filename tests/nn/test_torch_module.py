@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -80,7 +81,9 @@ def test_it_is_refused_on_another_backend() -> None:
     if ON_TORCH:
         assert len(TorchModule(modules()[0]).weights) == 8
         return
-    with pytest.raises(HarnessError, match=rf"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=torch"):
+    with pytest.raises(
+        HarnessError, match=rf"Keras runs on {keras.backend.backend()}: declare Method\(\.\.\., backend=\"torch\"\)"
+    ):
         TorchModule(None)
 
 
@@ -144,6 +147,23 @@ def test_saved_weights_and_a_states_are_all_of_it(tmp_path: Path) -> None:
 
 
 @on_torch
+def test_its_own_dropout_goes_on_where_a_stopped_run_was(tmp_path: Path) -> None:
+    """PyTorch's generator is no variable of Keras': without it in the state a resumed run drops other cells."""
+    import torch
+    from torch import nn
+
+    dropping = [nn.Sequential(module, nn.Dropout(0.5)) for module in modules()]
+    whole = trainer_of(dropping[0])
+    whole.train(*crops(0))
+    state.save(tmp_path / "state.npz", state.Progress(), whole)
+    expected = [whole.train(*crops(step)) for step in (1, 2)]
+    torch.manual_seed(99)
+    resumed = trainer_of(dropping[1])
+    state.restore(tmp_path / "state.npz", resumed)
+    assert [resumed.train(*crops(step)) for step in (1, 2)] == expected
+
+
+@on_torch
 def test_weights_are_in_the_layers_order_also_where_some_are_not_trained() -> None:
     module, other = modules()
     module[0].weight.requires_grad = other[0].weight.requires_grad = False
@@ -192,7 +212,7 @@ def test_several_maps_have_names_and_what_is_no_map_is_refused() -> None:
         "density": (None, None, 8, 1),
         "mask": (None, None, 8, 2),
     }
-    with pytest.raises(HarnessError, match=r"Two returned shape \(1, 2\); expected maps \[B, c, h, w\]"):
+    with pytest.raises(HarnessError, match=r"Two returned shape \(1, 2\); expected maps of PyTorch, \[B, c, h, w\]"):
         TorchModule(Two(flat=True))(keras.Input((None, None, 3)))
 
 
@@ -200,7 +220,7 @@ def test_several_maps_have_names_and_what_is_no_map_is_refused() -> None:
 def test_every_block_of_its_page_runs(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "pytorch.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    environment = {key: value for key, value in os.environ.items() if key != "HARNESS_DATA"}
+    environment = {key: value for key, value in os.environ.items() if key not in ("HARNESS_DATA", "KERAS_BACKEND")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     said = ""
     for code in blocks:
@@ -211,6 +231,8 @@ def test_every_block_of_its_page_runs(tmp_path: Path) -> None:
         assert "oneDNN" not in done.stderr
         said += done.stdout
     assert len(blocks) == 5
+    found = [(path.parent.name.split("-")[1], json.loads(path.read_text())) for path in tmp_path.rglob("record.json")]
+    assert {name: record["environment"]["backend"] for name, record in found} == {"mine": "torch", "mcnn": "tensorflow"}
     assert "mine: all checks passed" in said
     assert re.search(r"^\| Mine +\| trained and tested", said, re.MULTILINE)
     assert re.search(r"^Mine on Drawn scenes, test: 24 images", said, re.MULTILINE)

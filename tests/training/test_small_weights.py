@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,21 @@ def test_kernels_are_rounded_and_nothing_else_changes(half: bool, tmp_path: Path
     image = np.random.default_rng(1).uniform(0, 255, (1, 16, 20, 3)).astype(np.float32)
     before = inference_network(weights.load_network(NOBODY, METHOD, whole)).predict_on_batch(image)
     np.testing.assert_allclose(network.predict_on_batch(image), before, rtol=5e-3 if half else 1e-6)
+
+
+def test_weights_of_another_shape_are_named_with_the_layer(tmp_path: Path) -> None:
+    """Keras announces an example and gives it in the next line; its warnings of what it passed over say nothing here."""
+    saved(tmp_path / "best.weights.h5")
+
+    def wider(options: ModelOptions) -> Any:
+        return build(replace(options, variant={"width": 6}))
+
+    with warnings.catch_warnings(), pytest.raises(HarnessError) as found:
+        warnings.simplefilter("error")
+        weights.load_network(NOBODY, replace(METHOD, build=wider), tmp_path / "best.weights.h5")
+    said = str(found.value)
+    assert "best.weights.h5: the weights do not fit method 'two_heads' (" in said and "\n" not in said
+    assert "(3, 3, 3, 6)" in said and "(3, 3, 3, 5)" in said, said
 
 
 def test_what_fits_no_method_or_says_not_whose_it_is_is_named(tmp_path: Path) -> None:

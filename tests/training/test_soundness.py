@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -137,6 +138,37 @@ def test_a_mistake_is_named(mistake: str) -> None:
     changes, expected = MISTAKES[mistake]
     said = complaint(replace(SOUND, **changes))
     assert said.startswith("method mine") and re.search(expected, said), said
+
+
+def test_an_error_in_a_folder_of_the_plugin_has_its_place() -> None:
+    """The deepest of the plugin's own lines, not that of the module which imports it."""
+    scope: dict[str, Any] = {}
+    source = "\n\ndef broken(options):\n    return options['absent']\n"
+    exec(compile(source, str(Path(__file__).parent / "parts" / "head.py"), "exec"), scope)
+    said = complaint(replace(SOUND, build=lambda options: scope["broken"]({})))
+    assert said == "method mine (parts/head.py:4): build raised KeyError: 'absent'"
+
+
+class AtLeastTwo(Refusing):
+    def call(self, images: Any) -> Any:
+        if images.shape[1] == 1:
+            raise ValueError("expected more than 1 spatial element")
+        return images
+
+
+def test_what_no_benchmark_has_is_no_failure() -> None:
+    """Instance normalisation is not defined on one cell. (TensorFlow compiles this layer for unknown sizes, and none fails.)"""
+
+    def build(options: ModelOptions) -> keras.Model:
+        image = keras.Input((None, None, 3))
+        x = AtLeastTwo()(layers.Conv2D(4, 5, strides=8, padding="same")(image))
+        x = layers.Conv2D(1, 1, dtype="float32")(x)
+        return keras.Model(image, layers.Rescaling(options.heads_a_cell(8), dtype="float32")(x))
+
+    found = [one for one in verdicts(replace(SOUND, build=build), backends=()) if one.check == "any size"]
+    assert [one.ok for one in found] == [True]
+    refused = keras.backend.backend() != "tensorflow"
+    assert ("not 1×1: ValueError: expected more than 1 spatial element" in found[0].message) == refused
 
 
 def test_a_unit_of_ones_own_is_declared() -> None:
