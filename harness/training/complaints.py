@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +32,11 @@ def place_of(error: BaseException, method: Method) -> str:
     own = {Path(file).parent for file in map(_file, (method.build, method.loss)) if file}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
-        inside = [file.relative_to(folder) for folder in own if folder in file.parents]
-        if inside and HARNESS not in file.parents and "site-packages" not in inside[0].parts:
-            return f"{inside[0].as_posix()}:{frame.lineno}"
+        for folder in own & {*file.parents}:
+            others = [other for other in (HARNESS, Path(sys.prefix), Path(sys.base_prefix)) if folder in other.parents]
+            inside = file.relative_to(folder)
+            if not {*others} & {*file.parents} and "site-packages" not in inside.parts:
+                return f"{inside.as_posix()}:{frame.lineno}"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +148,17 @@ def test_an_error_in_a_folder_of_the_plugin_has_its_place() -> None:
     exec(compile(source, str(Path(__file__).parent / "parts" / "head.py"), "exec"), scope)
     said = complaint(replace(SOUND, build=lambda options: scope["broken"]({})))
     assert said == "method mine (parts/head.py:4): build raised KeyError: 'absent'"
+
+
+def test_what_lies_in_the_plugins_folder_and_is_not_the_plugins_has_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python itself, and what is installed, below the folder in which somebody keeps a plugin's file."""
+    here = Path(__file__).parent
+    monkeypatch.setattr(sys, "base_prefix", str(here / "python"))
+    for file in ("python/lib/json/decoder.py", "env/lib/site-packages/torch/nn.py"):
+        scope: dict[str, Any] = {}
+        exec(compile("def broken(options):\n    return options['absent']\n", str(here / file), "exec"), scope)
+        said = complaint(replace(SOUND, build=lambda options, scope=scope: scope["broken"]({})))
+        assert re.match(rf"method mine \({FILE}\): build raised KeyError", said), said
 
 
 class AtLeastTwo(Refusing):
