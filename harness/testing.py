@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,10 @@ def check_method(
 def verdicts(
     method: Method | str, plugin_files: Iterable[Path] = (), backends: Iterable[str] | None = None
 ) -> Iterator[Verdict]:
-    """Runs the checks one by one; each is tried whatever became of those before it, once the network builds."""
+    """Runs the checks one by one.
+
+    Once the network builds and its output is as declared, each is tried whatever became of those before it.
+    """
     from harness.host.plugins import load_host
     from harness.training import backend
     from harness.training.chosen import use_for
@@ -83,8 +86,12 @@ def verdicts(
         yield Verdict("builds", False, str(error))
         return
     yield Verdict("builds", True, f"{network.count_params():,} weights")
+    output = _verdict("output", partial(_output, network=network), chosen)
+    if not output.ok:  # the others would say the same again, each in its own words
+        yield replace(output, message=f"{output.message}. The other checks wait for this one")
+        return
+    yield output
     for name, check in (
-        ("output", _output),
         ("any size", _any_size),
         ("margin", _margin),
         ("loss", _loss),

@@ -153,6 +153,12 @@ def test_what_is_wrong_is_named(method: Method, check: str, message: str) -> Non
         check_method(method, backends=[])
 
 
+def test_what_follows_from_a_wrong_output_is_not_said_again() -> None:
+    found = list(verdicts(replace(GOOD, stride=8), backends=[]))
+    assert [verdict.check for verdict in found] == ["recipe", "builds", "output"]
+    assert found[-1].message.endswith("declared stride of 8. The other checks wait for this one")
+
+
 def test_from_the_command_line(harness: Any, tmp_path: Any) -> None:
     (tmp_path / "p.py").write_text(
         "from harness import Method, Recipe, hookimpl\n"

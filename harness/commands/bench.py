@@ -101,6 +101,10 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     if dry_run:
         for cell in todo:
             click.echo(cell.run.name)
+        for cell in cells:
+            if cell.record and cell not in todo:
+                there = f"there already: {cell.run.name}  {cell.record.status}"
+                console.print(there, markup=False, highlight=False, soft_wrap=True)
         return
     for cell in todo:
         chosen.check(cell.run.method)

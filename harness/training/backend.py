@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -301,6 +301,13 @@ def from_lite_model(file: str) -> Callable[[Any], Any]:
         return interpreter.get_tensor(given["index"])
 
     return run
+
+
+def cut_off(values: Iterable[Any]) -> bool:
+    """Whether the backend can tell that none of these tensors has a gradient: PyTorch alone can, before one is asked for."""
+    import keras
+
+    return keras.backend.backend() == "torch" and not any(getattr(value, "requires_grad", False) for value in values)
 
 
 def accelerator() -> str | None:

@@ -17,6 +17,7 @@ from harness.errors import nearest
 from harness.localisation import ACCEPTED
 from harness.method import Method, ModelOptions, Recipe, inference_network, named_outputs
 from harness.nn.batch import Batch
+from harness.training import backend
 from harness.training.any_size import check_any_size
 from harness.training.complaints import called, wrong
 from harness.training.network import fed, matches
@@ -174,6 +175,13 @@ def check_loss(method: Method, network: keras.Model, options: ModelOptions) -> t
             raise wrong(
                 method, method.loss, f"term {name!r} of its loss is {value} on the first batch; expected a number"
             )
+    if network.trainable_weights and backend.cut_off(terms.values()):
+        raise wrong(
+            method,
+            method.loss,
+            f"no term of its loss ({', '.join(terms)}) has a gradient: the network or the loss detaches its maps, or makes "
+            f"them anew from numbers; compute with them as they come",
+        )
     return tuple(terms)
 
 

@@ -191,6 +191,8 @@ def test_bench_isolates_every_way_to_fail(harness: Command, tmp_path: Path) -> N
     assert "not run again" not in done.stderr
     retried = harness(*arguments, "--retry", "oom", "--dry-run")
     assert sorted(line.split("-")[1] for line in retried.stdout.splitlines()) == ["killed", "memory"]
+    there = re.findall(r"^there already: synth-([a-z_]+)-\S+  (\w+)$", retried.stderr, re.MULTILINE)
+    assert len(there) == 6 and ("tiny", "ok") in there and ("two_channels", "invalid") in there, retried.stderr
 
 
 def predictions(folder: Path) -> dict[str, float]:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InvalidMethodError
 from harness.method import Method, ModelOptions, Recipe, Stage
 from harness.nn import multiply_adds
 from harness.nn.batch import Batch
 from harness.nn.torch_module import TorchModule, weights
-from harness.training import backend, state
+from harness.training import backend, soundness, state
 from harness.training.network import PointTrainer
 
 pytestmark = pytest.mark.backend
@@ -121,6 +122,23 @@ def test_it_trains_as_pytorch_trains_it() -> None:
     for found, wanted in zip(weights(module), weights(same), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
     assert weights(module)[-1] == 3  # batches that were seen
+
+
+@on_torch
+def test_a_loss_that_is_cut_off_from_it_is_named() -> None:
+    def detached(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+        return {"density": loss(batch, {"density": outputs["density"].detach()}, options)["density"]}
+
+    def build(options: ModelOptions) -> keras.Model:
+        return network_of(modules()[0])
+
+    method = Method("net", "Net", "me", build=build, loss=detached, recipe=RECIPE, stride=4)
+    network = soundness.built(method, ModelOptions())
+    assert soundness.check_loss(replace(method, loss=loss), network, ModelOptions()) == ("density",)
+    with pytest.raises(
+        InvalidMethodError, match=r"no term of its loss \(density\) has a gradient: the network or the loss"
+    ):
+        soundness.check_loss(method, network, ModelOptions())
 
 
 @on_torch
