@@ -187,9 +187,10 @@ def ranked(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def short(table: Table) -> str:
-    """Markdown for a page that has other things to say: the most important columns, and the first notes."""
+    """Markdown for a page that has other things to say: the most important columns, the first notes, and the bold ones."""
     columns = table.important[:SHORT_COLUMNS] or None
-    return replace(table, notes=table.notes[:SHORT_NOTES]).markdown(3, columns)
+    bold = [note for note in table.notes[SHORT_NOTES:] if note.startswith("**")]
+    return replace(table, notes=(*table.notes[:SHORT_NOTES], *bold)).markdown(3, columns)
 
 
 def to_json(tables: Iterable[Table]) -> str:

@@ -15,7 +15,7 @@ from harness.host.plugins import load_host
 from harness.reporting.comparison import comparison_table
 from harness.reporting.leaderboard import comparison
 from harness.reporting.rows import comparisons
-from harness.reporting.tables import Cell, Table
+from harness.reporting.tables import Cell, Table, short
 from harness.runs import records
 
 BIAS = metrics.Metric("bias", "mean bias", lambda true, predicted: 0.0)
@@ -29,6 +29,12 @@ def test_columns_without_anything_are_left_out_of_every_form() -> None:
     assert table.csv().splitlines() == ["method,zero,word", "a,0.0,", "b,,x"]
     assert "nothing" not in table.markdown()
     assert Table("t", "T", ("method", "x"), ()).headers == ("method", "x")
+
+
+def test_a_short_table_keeps_the_notes_that_warn() -> None:
+    notes = ("budget", "recipe", "fingerprint", "**not the authors' own files**: 402 fewer")
+    made = short(Table("t", "T", ("method",), ((Cell("m", "m"),),), notes))
+    assert [line for line in made.splitlines() if line.startswith("- ")] == [f"- {notes[n]}" for n in (0, 1, 3)]
     alone = comparison_table(comparisons([make_record()])[0], [])
     assert not {"behind the best", "published MAE", "published − measured"} & set(alone.headers)
 
