@@ -106,8 +106,11 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
                 there = f"there already: {cell.run.name}  {cell.record.status}"
                 console.print(there, markup=False, highlight=False, soft_wrap=True)
         return
-    for cell in todo:
-        chosen.check(cell.run.method)
+    for method in {cell.run.method.name: cell.run.method for cell in todo}.values():
+        chosen.check(method)
+        chosen.check_not_started(method)  # what a plugin imports as it is loaded here, it imports in a cell too
+        if wanted.data_parallel:
+            sharing.check_data_parallel(method)
     _check_pretrained(todo)
     with asked.at("recipe"):
         _check_optimizers(todo)

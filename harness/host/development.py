@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import json
-import sys
 from importlib import metadata
 from pathlib import Path
 
 from harness.errors import DataError
 from harness.files.digests import file_digest
-
-COUNTED = (".py", ".yaml", ".yml")  # what of a package decides what it does; JSON may be annotations of gigabytes
+from harness.host.beside import COUNTED, files_beside
 
 
 def version_of(entry: metadata.EntryPoint) -> str:
@@ -32,45 +29,15 @@ def version_of(entry: metadata.EntryPoint) -> str:
 
 
 def digest_of_file(file: Path) -> str:
-    """Twelve hexadecimal digits of a plugin of one file, and of the modules and packages beside it that it imports.
+    """Twelve hexadecimal digits of a plugin of one file, and of what it imports from beside it (`harness.host.beside`).
 
-    They are found by their names in `import` statements, also inside functions, and in those of what is imported; not where a
-    program makes up names. Raises `OSError` where the file cannot be read.
+    Raises `OSError` where a file cannot be read.
     """
     own = hashlib.sha256(file.read_bytes())
-    beside = _imported_beside(file)
-    if not beside:
-        return own.hexdigest()[:12]
+    beside = files_beside(file)
     for name in sorted(beside):
         own.update(name.encode() + b"\0" + hashlib.sha256(beside[name].read_bytes()).digest())
     return own.hexdigest()[:12]
-
-
-def _imported_beside(file: Path) -> dict[str, Path]:
-    """Files by their place below the folder of `file`, without itself."""
-    folder, found, todo = file.resolve().parent, {}, [file]
-    while todo:
-        for name in _imports(todo.pop()):
-            package = (path for path in (folder / name).rglob("*") if path.suffix in COUNTED and path.is_file())
-            for path in filter(Path.is_file, (folder / f"{name}.py", *package)):
-                place = path.relative_to(folder).as_posix()
-                if place not in found and path != file.resolve():
-                    found[place] = path
-                    todo.append(path)
-    return found
-
-
-def _imports(file: Path) -> set[str]:
-    """The first parts of the names that `file` imports: not the harness', nor Python's own."""
-    if file.suffix != ".py":
-        return set()
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):  # importing it will say so
-        return set()
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
-    return {name.partition(".")[0] for name in names} - {"", "harness", *sys.stdlib_module_names}
 
 
 def _in_place(distribution: metadata.Distribution) -> bool:

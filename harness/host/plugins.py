@@ -22,6 +22,7 @@ import pluggy
 from harness import hookspecs
 from harness.benchmark import Benchmark
 from harness.errors import HarnessError, unknown_name
+from harness.host.beside import make_importable
 from harness.host.development import digest_of_file, version_of
 from harness.method import Method
 from harness.metrics import Metric
@@ -146,7 +147,8 @@ def _load_file(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise HarnessError(f"{file}: not a Python file")
     beside = str(file.resolve().parent)
-    if beside not in sys.path:  # as Python does for the file it runs, but behind all that is installed
+    make_importable(file)
+    if beside not in sys.path:  # for names that a program makes up: behind all that is installed
         sys.path.append(beside)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

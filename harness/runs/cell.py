@@ -49,7 +49,8 @@ def main(path: str) -> int:
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # a chatty library must not speak on the event channel
     spec = CellRequest(**json.loads(Path(path).read_text(encoding="utf-8")))
-    _choose_backend(spec)
+    backend.settings()
+    host = _host(spec)
     backend.start()
     _die_with_parent()
 
@@ -65,21 +66,23 @@ def main(path: str) -> int:
             os._exit(1)  # the bench is gone; this is no failure of the cell, which will be continued
 
     report("starting")
-    execute(spec, report)
+    execute(spec, host, report)
     return 0
 
 
-def _choose_backend(spec: CellRequest) -> None:
-    """That of the cell's method; a method that is not there is told of later."""
+def _host(spec: CellRequest) -> Host:
+    """The plugins, loaded once, and the backend of the cell's method chosen; a method that is not there is told of later."""
     from harness.host.plugins import load_host
     from harness.training import chosen
 
-    method = load_host(Path(file) for file in spec.plugin_files).methods.get(spec.request["method"])
+    host = load_host(Path(file) for file in spec.plugin_files)
+    method = host.methods.get(spec.request["method"])
     if method is not None:
         chosen.use_for(method)
+    return host
 
 
-def execute(spec: CellRequest, report: Report) -> None:
+def execute(spec: CellRequest, host: Host, report: Report) -> None:
     """Trains and tests the cell and writes its record, whatever becomes of it; raises only if that cannot be written.
 
     Raises:
@@ -89,7 +92,7 @@ def execute(spec: CellRequest, report: Report) -> None:
     from harness.runs.plan import record_of
     from harness.training.state import STATE
 
-    host, run, samples = _agreed(spec)
+    run, samples = _agreed(spec, host)
     started = record_of(host, run, "failed")
     record = records.Record.model_validate(
         {**started.model_dump(), **_outcome_of(host, run, samples, spec, report)},
@@ -100,21 +103,19 @@ def execute(spec: CellRequest, report: Report) -> None:
         (folder / STATE).unlink(missing_ok=True)  # nothing is left to continue, and it is three times the weights
 
 
-def _agreed(spec: CellRequest) -> tuple[Host, Run, tuple[Sample, ...]]:
-    """The plugins, the run they resolve to, and its samples."""
+def _agreed(spec: CellRequest, host: Host) -> tuple[Run, tuple[Sample, ...]]:
+    """The run that the plugins resolve it to, and its samples."""
     from harness.data.fingerprints import fingerprint
-    from harness.host.plugins import load_host
     from harness.run import Request
     from harness.runs.resolve import resolve
 
-    host = load_host(Path(file) for file in spec.plugin_files)
     request = Request(**spec.request)
     benchmark = host.benchmark(request.dataset)
     samples = benchmark.index(benchmark.require(Path(spec.data_root) if spec.data_root else None))
     run = resolve(host, request, fingerprint(benchmark, samples), samples)
     if run.id != spec.expected_id:
         raise SystemExit(f"{benchmark.name}: its files or the plugin changed since the bench began; start it again")
-    return host, run, samples
+    return run, samples
 
 
 def _outcome_of(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, report: Report) -> dict[str, Any]:

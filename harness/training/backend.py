@@ -25,6 +25,17 @@ BFLOAT16 = {"amx_bf16", "avx512_bf16"}  # as Linux calls what x86 processors com
 
 def start() -> None:
     """Imports Keras without its backend's start-up chatter, ready to use; an import that fails still says why."""
+    settings()
+    gc.disable()  # a million objects that stay: to look through them again and again is a sixth of the import
+    with quiet():
+        import keras  # noqa: F401
+    gc.freeze()
+    gc.enable()
+    _settle_graphs()
+
+
+def settings() -> None:
+    """What backends read from the environment as they are imported, unless it is there; a plugin may import one early."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # TensorFlow takes oneDNN's kernels by itself on newer processors alone. On one that has AVX2 and no more, a step of CSRNet
@@ -34,12 +45,6 @@ def start() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # A cell is a process, and a VGG-sized network takes JAX up to a minute to compile: the next cell finds it here.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
-    gc.disable()  # a million objects that stay: to look through them again and again is a sixth of the import
-    with quiet():
-        import keras  # noqa: F401
-    gc.freeze()
-    gc.enable()
-    _settle_graphs()
 
 
 @contextmanager

@@ -46,11 +46,15 @@ def use_for(method: Method) -> None:
         HarnessError: as `check`; or Keras runs on another one already.
     """
     check(method)
-    if not method.backend or method.backend == chosen():
-        return
-    if "keras" in sys.modules:
+    if method.backend and method.backend != chosen():
+        check_not_started(method)
+        os.environ[VARIABLE] = method.backend
+
+
+def check_not_started(method: Method) -> None:
+    """Raises `HarnessError` where Keras is imported already and runs on another backend than `method` names."""
+    if method.backend and method.backend != chosen() and "keras" in sys.modules:
         raise HarnessError(
             f"method {method.name} runs on {method.backend}, and Keras was started on {chosen()}: set "
-            f"{VARIABLE}={method.backend}"
+            f"{VARIABLE}={method.backend}, or import Keras inside the functions of plugins alone"
         )
-    os.environ[VARIABLE] = method.backend

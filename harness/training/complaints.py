@@ -14,6 +14,7 @@ from harness.method import Method
 from harness.training import backend
 
 HARNESS = Path(__file__).parents[1]
+INSTALLED = ("site-packages", "dist-packages")
 
 
 def place(function: Callable[..., Any]) -> str:
@@ -29,13 +30,16 @@ def place_of(error: BaseException, method: Method) -> str:
 
     "" if it passed through none. What is installed, and the harness itself, is not the plugin's, should it lie in that folder.
     """
-    own = {Path(file).parent for file in map(_file, (method.build, method.loss)) if file}
+    files = {Path(file) for file in map(_file, (method.build, method.loss)) if file}
+    own = {file.parent for file in files if file.parent.name not in INSTALLED}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
+        if file in files and file.parent not in own:  # a module that is installed by itself, between packages
+            return f"{file.name}:{frame.lineno}"
         for folder in own & {*file.parents}:
             others = [other for other in (HARNESS, Path(sys.prefix), Path(sys.base_prefix)) if folder in other.parents]
             inside = file.relative_to(folder)
-            if not {*others} & {*file.parents} and "site-packages" not in inside.parts:
+            if not {*others} & {*file.parents} and not {*INSTALLED} & {*inside.parts}:
                 return f"{inside.as_posix()}:{frame.lineno}"
     return ""
 

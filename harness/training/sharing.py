@@ -7,16 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.errors import HarnessError
+from harness.method import Method
+from harness.training import chosen
 
 PARALLEL = "HARNESS_DATA_PARALLEL"  # reaches the cells' processes; no part of a run's identity
 
 
-def check_data_parallel() -> None:
-    """Raises `HarnessError` where the chosen backend cannot share one run among devices. Starts no backend."""
-    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if chosen != "jax":
+def check_data_parallel(method: Method | None = None) -> None:
+    """Raises `HarnessError` where the backend of `method`, or that chosen for all, cannot share one run among devices.
+
+    Starts no backend.
+    """
+    backend = (method.backend if method else "") or chosen.chosen()
+    if backend != "jax":
+        whose = f"that of method {method.name}" if method and method.backend else "the backend"
         raise HarnessError(
-            f"--data-parallel needs keras.distribution, which Keras has for JAX; the backend is {chosen}. Set "
+            f"--data-parallel needs keras.distribution, which Keras has for JAX; {whose} is {backend}. Set "
             f"KERAS_BACKEND=jax, or run several cells at once with --jobs, a device each"
         )
 

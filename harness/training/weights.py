@@ -145,20 +145,19 @@ def _foreign(host: Host, method: Method, path: Path) -> Mapping[str, list[Any]] 
 
 
 def _set_by_layer(network: Any, weights: Mapping[str, list[Any]], path: Path, method: Method) -> None:
-    known = {layer.name for layer in network.layers if layer.weights}
+    known, layers = {layer.name for layer in network.layers if layer.weights}, {layer.name for layer in network.layers}
     for name in weights:
-        if name not in known:
+        if name not in layers:
             raise HarnessError(
                 f"{path}: the plugin that read it gives weights of a layer {name!r}, which {method.name} does not have."
                 f"{nearest(name, known)}"
             )
     for layer in network.layers:
         expected = [tuple(variable.shape) for variable in layer.weights]
-        if not expected:
-            continue
         found = [tuple(array.shape) for array in weights.get(layer.name, [])]
         if found != expected:
             raise HarnessError(
                 f"{path}: layer {layer.name} of {method.name} has shapes {expected}; the file gives {found or 'none'}"
             )
-        layer.set_weights(weights[layer.name])
+        if expected:
+            layer.set_weights(weights[layer.name])

@@ -363,6 +363,9 @@ def test_a_record_edited_by_hand_stops_the_bench(harness: Command, tmp_path: Pat
 
 def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: Path) -> None:
     (tmp_path / "extras.py").write_text(
+        "import builtins\n"
+        "if hasattr(builtins, 'seen'): raise KeyError('registered already')\n"  # as registries of networks do
+        "builtins.seen = True\n"
         "from harness import Metric, hookimpl\n"
         "@hookimpl\n"
         "def harness_metrics():\n"

@@ -117,6 +117,17 @@ def test_what_a_plugin_file_imports_from_beside_it_is_part_of_it(tmp_path: Path)
     assert len({*seen, digest_of_file(tmp_path / "mine.py")}) == len(seen) + 1
 
 
+def test_a_folder_with_the_name_of_something_installed_is_not_what_is_imported(tmp_path: Path) -> None:
+    """Results of PyTorch, say, in a folder called torch: no package, so Python takes the one that is installed."""
+    (tmp_path / "mine.py").write_text("import numpy, notinstalled\n")
+    seen = set()
+    for folder in ("numpy", "notinstalled"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.py").write_text("1")
+        seen.add(digest_of_file(tmp_path / "mine.py"))
+    assert len(seen) == 2 and hashlib.sha256(b"import numpy, notinstalled\n").hexdigest()[:12] in seen
+
+
 def test_where_a_bench_is_started_makes_no_other_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "blocks.py").write_text("1")
     (tmp_path / "mine.py").write_text("import blocks\n")

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from harness import ModelOptions
 from harness.errors import HarnessError
 from harness.host import plugins
 
@@ -181,6 +183,26 @@ def test_a_weights_reader_that_names_a_layer_which_is_not_there_is_told(tmp_path
     assert len(str(found.value)) < 300
 
 
+def test_a_weights_reader_may_list_layers_that_have_none(tmp_path: Path) -> None:
+    from harness.training.weights import load_network
+
+    text = "from harness import hookimpl\n@hookimpl\ndef harness_read_weights(method, path): return given"
+    host = plugins.load_host([file(tmp_path, "reader", text)])
+    network = host.method("mcnn").build(ModelOptions())
+    given = {layer.name: [array + 1 for array in layer.get_weights()] for layer in network.layers}
+    assert any(not arrays for arrays in given.values())
+    host.plugins[-1].module.harness_read_weights.__globals__["given"] = given
+    (tmp_path / "some.pth").write_bytes(b"x")
+    loaded = load_network(host, host.method("mcnn"), tmp_path / "some.pth")
+    for layer in loaded.layers:
+        for found, expected in zip(layer.get_weights(), given[layer.name], strict=True):
+            np.testing.assert_array_equal(found, expected)
+    (without,) = [name for name, arrays in given.items() if not arrays][:1]
+    given[without] = [np.zeros(3)]
+    with pytest.raises(HarnessError, match=rf"layer {without} of mcnn has shapes \[\]; the file gives \[\(3,\)\]"):
+        load_network(host, host.method("mcnn"), tmp_path / "some.pth")
+
+
 def test_a_plugin_file_finds_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it is used, inside a hook, from another folder; what is installed goes before it."""
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -197,3 +219,41 @@ def test_a_plugin_file_finds_what_lies_beside_it(tmp_path: Path, monkeypatch: py
     )
     assert "found" in plugins.load_host([tmp_path / "mine.py"]).metrics
     assert sys.path[-1] == str(tmp_path)
+
+
+def metric_from(folder: Path, module: str, name: str) -> Path:
+    """A plugin file whose metric is called as a module or package beside it says: `name`."""
+    beside = folder / f"{module}.py" if folder.name != "package" else folder / module / "__init__.py"
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_text(f"NAME = {name!r}\n", encoding="utf-8")
+    plugin = folder / f"from_{folder.name}.py"
+    plugin.write_text(
+        f"import {module}\nfrom harness import Metric, hookimpl\n@hookimpl\ndef harness_metrics():\n"
+        f"    return [Metric({module}.NAME, 'Found', lambda true, predicted: 0.0)]\n",
+        encoding="utf-8",
+    )
+    return plugin
+
+
+@pytest.mark.parametrize("kind", ["module", "package"])
+def test_what_lies_beside_a_plugin_file_is_what_it_imports(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version says so: not what has the name where a run was started, which is first on the path of a cell."""
+    name = f"parts_as_{kind}"
+    plugin = metric_from(tmp_path / kind, name, "beside")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / f"{name}.py").write_text("NAME = 'elsewhere'\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    assert list(plugins.load_host([plugin]).metrics)[-1] == "beside"
+
+
+def test_two_plugin_files_with_modules_of_one_name_beside_them_are_not_mixed_up(tmp_path: Path) -> None:
+    files = [metric_from(tmp_path / folder, "parts_of_two", f"of_{folder}") for folder in ("a", "b")]
+    host = plugins.load_host(files)
+    assert "of_a" in host.metrics and "of_b" not in host.metrics
+    (error,) = host.plugins[-1].errors
+    assert (
+        f"{files[1]} imports parts_of_two from beside it" in error
+        and f"is {tmp_path / 'a' / 'parts_of_two.py'}" in error
+    )

@@ -125,6 +125,83 @@ def test_it_trains_as_pytorch_trains_it() -> None:
 
 
 @on_torch
+def test_buffers_that_it_replaces_are_weights_too(tmp_path: Path) -> None:
+    """Running means written by hand, which put a new tensor in the place of the old one: trained, saved, restored."""
+    import torch
+    from torch import nn
+
+    class Running(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 1, 4, stride=4)
+            self.register_buffer("mean", torch.zeros(()))
+
+        def forward(self, x: Any) -> Any:
+            x = self.first(x) * (1 + self.mean)
+            if self.training:
+                self.mean = 0.5 * self.mean + 0.5 * x.mean()
+            return x
+
+    torch.manual_seed(0)
+    module = Running()
+    trainer = trainer_of(module)
+    for step in range(2):
+        trainer.train(*crops(step))
+    trained = float(module.mean)
+    assert trained and float(weights(module)[-1]) == trained
+    assert float(trainer.network.get_layer("net").weights[-1]) == trained
+    trainer.network.save_weights(tmp_path / "it.weights.h5")
+    trainer.train(*crops(2))
+    assert float(module.mean) != trained
+    trainer.network.load_weights(tmp_path / "it.weights.h5")
+    assert float(module.mean) == trained
+    torch.manual_seed(0)
+    other = Running()
+    network_of(other).load_weights(tmp_path / "it.weights.h5")
+    assert float(other.mean) == trained
+
+
+@on_torch
+@pytest.mark.parametrize("stride", [12, 14, 20, 32])
+def test_it_may_take_any_multiples(stride: int) -> None:
+    """Also such as refuse all others (transformers on patches of 14), and sizes that are known are those of its own maps."""
+    from torch import nn
+
+    class Patches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 1, stride, stride=stride)
+
+        def forward(self, x: Any) -> Any:
+            assert x.shape[2] % stride == x.shape[3] % stride == 0, f"no multiple of {stride}"
+            return self.patches(x)
+
+    layer = TorchModule(Patches())
+    assert layer(keras.Input((None, None, 3))).shape == (None, None, None, 1)
+    assert layer(keras.Input((2 * stride, 5 * stride, 3))).shape == (None, 2, 5, 1)
+    assert layer(keras.Input((None, 5 * stride, 3))).shape == (None, None, 5, 1)
+    with pytest.raises(AssertionError, match=f"no multiple of {stride}"):
+        layer(keras.Input((2 * stride + 1, 5 * stride, 3)))
+
+
+@on_torch
+def test_one_that_makes_tensors_of_its_own_is_counted() -> None:
+    import torch
+    from torch import nn
+
+    class Shifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean = torch.tensor([1.0, 2.0, 3.0])  # no buffer
+            self.first = nn.Conv2d(3, 2, 3, padding=1)
+
+        def forward(self, x: Any) -> Any:
+            return self.first(x - self.mean[None, :, None, None]) + torch.arange(x.shape[3])
+
+    assert multiply_adds.count(network_of(Shifted()), 8, 16).multiply_adds == 8 * 16 * 2 * 3 * 9
+
+
+@on_torch
 def test_a_loss_that_is_cut_off_from_it_is_named() -> None:
     def detached(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
         return {"density": loss(batch, {"density": outputs["density"].detach()}, options)["density"]}
@@ -232,6 +309,22 @@ def test_several_maps_have_names_and_what_is_no_map_is_refused() -> None:
     }
     with pytest.raises(HarnessError, match=r"Two returned shape \(1, 2\); expected maps of PyTorch, \[B, c, h, w\]"):
         TorchModule(Two(flat=True))(keras.Input((None, None, 3)))
+
+
+@on_torch
+def test_a_plugin_that_imports_keras_too_early_is_refused_before_any_cell(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text(
+        "import keras\nfrom harness import Method, Recipe, hookimpl\ndef build(options): ...\ndef loss(*_): ...\n@hookimpl\n"
+        "def harness_methods():\n"
+        "    return [Method('early', 'Early', 'me', build, loss, Recipe('paper', epochs=1), stride=8, backend='torch')]\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+    command = [str(Path(sys.executable).with_name("harness")), "bench", "--methods", "early", "--datasets", "synth"]
+    done = subprocess.run(
+        [*command, "--plugin", "early.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and not (tmp_path / "runs").exists()
+    assert "method early runs on torch, and Keras was started on tensorflow: set KERAS_BACKEND=torch" in done.stderr
 
 
 @on_torch

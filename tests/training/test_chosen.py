@@ -50,6 +50,10 @@ def test_keras_that_runs_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> N
         HarnessError, match=f"method any runs on {other}, and Keras was started on .*: set KERAS_BACKEND={other}"
     ):
         chosen.use_for(replace(ANY, backend=other))
+    with pytest.raises(HarnessError, match="or import Keras inside the functions of plugins alone"):
+        chosen.check_not_started(replace(ANY, backend=other))
+    chosen.check_not_started(replace(ANY, backend=chosen.chosen()))
+    chosen.check_not_started(ANY)
 
 
 def test_before_keras_the_methods_own_is_taken() -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
+
+from harness import Method, Recipe
+from harness.errors import HarnessError
+from harness.training.sharing import check_data_parallel
 
 pytestmark = [pytest.mark.backend, pytest.mark.system]
 ARGUMENTS = ("bench", "--methods", "mcnn", "--datasets", "synth", "--budget", "smoke")
@@ -36,6 +41,15 @@ def test_two_devices_give_what_one_gives(harness: Any, tmp_path: Path) -> None:
 def test_crops_that_cannot_be_shared_are_refused(harness: Any, tmp_path: Path) -> None:
     done = harness(*ARGUMENTS, "--data-parallel", XLA_FLAGS="--xla_force_host_platform_device_count=3")
     assert done.returncode == 1 and "4 crops a step cannot be shared equally among 3 devices" in done.stdout
+
+
+def test_a_method_on_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any cell starts: its own would run on that backend, whatever is chosen for all."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    method = Method("any", "Any", "me", lambda options: None, lambda *_: {}, Recipe("paper", epochs=1), stride=8)
+    check_data_parallel(method)
+    with pytest.raises(HarnessError, match="which Keras has for JAX; that of method any is torch"):
+        check_data_parallel(replace(method, backend="torch"))
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX can")

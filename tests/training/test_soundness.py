@@ -18,6 +18,7 @@ from harness import Method, ModelOptions, Recipe, Stage
 from harness.errors import InvalidMethodError
 from harness.nn.resizing import Enlarge
 from harness.testing import verdicts
+from harness.training.complaints import place_of
 from harness.training.soundness import check
 
 pytestmark = pytest.mark.backend
@@ -159,6 +160,23 @@ def test_what_lies_in_the_plugins_folder_and_is_not_the_plugins_has_no_place(mon
         exec(compile("def broken(options):\n    return options['absent']\n", str(here / file), "exec"), scope)
         said = complaint(replace(SOUND, build=lambda options, scope=scope: scope["broken"]({})))
         assert re.match(rf"method mine \({FILE}\): build raised KeyError", said), said
+
+
+def test_a_module_that_is_installed_by_itself_is_not_all_that_is_installed(tmp_path: Path) -> None:
+    """Its folder is site-packages, and so is that of every library."""
+    site = tmp_path / "site-packages"
+    (site / "numeric").mkdir(parents=True)
+    scope: dict[str, Any] = {}
+    for name, source in (
+        ("numeric/solver.py", "def solve():\n    raise KeyError('absent')\n"),
+        ("mycounter.py", "def build(options):\n    return 1 + solve()\ndef loss(*_): ...\n"),
+    ):
+        (site / name).write_text(source)
+        exec(compile(source, str(site / name), "exec"), scope)
+    method = replace(SOUND, build=scope["build"], loss=scope["loss"])
+    with pytest.raises(KeyError) as found:
+        method.build(ModelOptions())
+    assert place_of(found.value, method) == "mycounter.py:2"
 
 
 class AtLeastTwo(Refusing):
