@@ -60,6 +60,7 @@ def command(
     gives people per m².
     """
     from harness.commands.display import bar
+    from harness.errors import DataError
     from harness.files.region_file import read_regions
     from harness.runs.counting import counts, draw, located, names_of, pictures_of, write_csv
     from harness.runs.point_files import Pointed, write_coco
@@ -71,8 +72,13 @@ def command(
     names = names_of(pictures)
     told: list[dict[str, Any]] = []
     pointed: list[Pointed] = []
+    unread: list[DataError] = []
     for path in bar(pictures, "counting"):
-        prediction = predict(path)
+        try:
+            prediction = predict(path)
+        except DataError as error:  # one bad picture does not cost the others
+            unread.append(error)
+            continue
         rows = counts(path, prediction, inside[path])
         if overlay is not None:
             drawn = draw(overlay, path, prediction, inside[path], names[path])
@@ -83,12 +89,18 @@ def command(
         told += rows
         for row in [] if as_json else rows:
             click.echo(_line(row))
+    if len(unread) == len(pictures):
+        raise unread[0]
     if points_folder is not None:
         write_coco(points_folder, pointed)
     if csv_file is not None:
         write_csv(csv_file, told)
     if as_json:
         click.echo(json.dumps(told))
+    for missed in unread:
+        click.echo(f"not counted: {missed}", err=True)
+    if unread:
+        click.get_current_context().exit(1)
 
 
 def _predictor(

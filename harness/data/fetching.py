@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,9 @@ def downloaded(download: Download, folder: Path, progress: Progress | None = Non
     """
     import pooch
 
-    name = download.url.rsplit("/", 1)[-1].partition("?")[0] or "archive"
+    # Archives of several benchmarks may be called alike: main.zip, download, content.
+    address = hashlib.sha256(download.url.encode()).hexdigest()[:8]
+    name = f"{address}-{download.url.rsplit('/', 1)[-1].partition('?')[0] or 'archive'}"
     noted = folder / f"{name}.sha256"
     expected = download.sha256 or (noted.read_text(encoding="utf-8").strip() if noted.is_file() else "")
     try:

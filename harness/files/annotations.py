@@ -133,14 +133,43 @@ def _json_points(content: Any) -> list[list[float]]:
 
 def _text_points(text: str) -> list[list[float]]:
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    rows = [re.split(r"[,;\s]+", line.rstrip(" \t,;")) for _, line in lines]
+    rows = [_parts(line) for _, line in lines]
     named = bool(rows) and all(HEADING.match(part) and not _is_number(part) for part in rows[0])
+    x, y = _columns(rows[0]) if named else (0, 1)
     points = []
     for (number, line), row in list(zip(lines, rows, strict=True))[named:]:
-        if len(row) < 2 or not all(map(_is_number, row[:2] if named else row)):
+        if len(row) <= max(x, y) or not all(map(_is_number, (row[x], row[y]) if named else row)):
             raise ValueError(f"line {number} is {printable(line, 60)!r}")
-        points.append([float(value) for value in row[:2]])
+        points.append([float(row[x]), float(row[y])])
+    if not named and _are_yolo(rows):
+        raise ValueError(
+            f"line {lines[0][0]} is {printable(lines[0][1], 60)!r}: class, centre and size as shares of the picture, "
+            f"as YOLO has them"
+        )
     return points
+
+
+def _parts(line: str) -> list[str]:
+    """The cells of a line; between semicolons a comma is that of a number, as spreadsheets write it in much of Europe."""
+    line = line.rstrip(" \t,;")
+    if ";" in line:
+        return [part.strip().replace(",", ".") for part in line.split(";")]
+    return [part.strip() for part in line.split(",")] if "," in line else line.split()
+
+
+def _columns(heading: list[str]) -> tuple[int, int]:
+    """The places of x and y in a heading."""
+    names = [name.strip("\"'#").lower() for name in heading if name != "#"]
+    if "x" not in names or "y" not in names:
+        raise ValueError(f"its heading is {printable(' '.join(heading), 60)!r}, without columns called x and y")
+    return names.index("x"), names.index("y")
+
+
+def _are_yolo(rows: list[list[str]]) -> bool:
+    """Whether every row is a whole number and four numbers from 0 to 1."""
+    return bool(rows) and all(
+        len(row) == 5 and row[0].isdecimal() and all(0 <= float(value) <= 1 for value in row[1:]) for row in rows
+    )
 
 
 def _is_number(text: str) -> bool:

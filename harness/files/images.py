@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -69,15 +70,39 @@ def truncation(data: bytes) -> str | None:
     OpenCV fills the missing part of a truncated JPEG with grey and reports success, which would train on it.
     """
     if data.startswith(b"\xff\xd8"):
-        # Entropy-coded data never holds ff d9 or ff da (byte stuffing), so an end marker must follow the last scan.
-        scan = data.rfind(b"\xff\xda")
-        if scan < 0 or data.find(b"\xff\xd9", scan) < 0:
-            return "no JPEG end marker"
-    elif data.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" not in data[-64:]:
-        return "no PNG end chunk"
-    elif not data:
+        return None if _jpeg_ends(data) else "no JPEG end marker"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return None if _png_ends(data) else "no PNG end chunk"
+    if not data:
         return "empty file"
     return None
+
+
+# In entropy-coded data ff is followed by 00, or by the number of a restart marker.
+_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+_END, _SCAN, _ALONE = 0xD9, 0xDA, {0x01, *range(0xD0, 0xD9)}
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether the first picture in `data` has its end marker; phones write films and further pictures behind it."""
+    place, scanned = 2, False
+    while match := _MARKER.search(data, place):
+        kind, place = data[match.end() - 1], match.end()
+        if kind == _END:
+            return scanned
+        scanned = scanned or kind == _SCAN
+        if kind not in _ALONE:
+            place += int.from_bytes(data[place : place + 2], "big")
+    return False
+
+
+def _png_ends(data: bytes) -> bool:
+    place = 8
+    while place + 12 <= len(data):
+        if data[place + 4 : place + 8] == b"IEND":
+            return True
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+    return False
 
 
 def exif_orientation(data: bytes) -> int:

@@ -152,10 +152,11 @@ def _missing(group: list[Record], finished: list[Record]) -> str:
     seeds = sorted({record.seed for record in group})
     folds = max(1, group[0].folds)
     expected = len(seeds) * folds
-    if len(finished) == expected:
+    there = len({(record.seed, record.fold) for record in finished})
+    if there == expected:
         return ""
     unit = "folds" if group[0].folds else "seeds"
-    return f"{len(finished)} of {expected} {unit}"
+    return f"{there} of {expected} {unit}"
 
 
 def score(groups: Sequence[metrics.Group], metric: metrics.ImageMean) -> Score:

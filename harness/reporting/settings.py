@@ -16,7 +16,7 @@ from harness.method import COMMON, LEFT_OUT, Recipe
 from harness.runs import own
 from harness.runs.records import Record
 
-DECIDE = ("recipe", "budget", "crop_sizes", "harness")
+DECIDE = ("recipe", "budget", "crop_sizes", "label_maps", "harness")
 MOST_NAMED = 3
 
 
@@ -70,7 +70,8 @@ def _today(record: Record) -> Recipe:
 
 def _settings(identity: Mapping[str, Any]) -> dict[str, Any]:
     budget = {f"budget {name}": value for name, value in identity["budget"].items() if name != "name"}
-    return {**_fields(identity["recipe"]), **budget, **{key: identity.get(key) for key in ("crop_sizes", "harness")}}
+    others = {key: identity.get(key) for key in DECIDE if key not in ("recipe", "budget")}
+    return {**_fields(identity["recipe"]), **budget, **others}
 
 
 def _fields(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -108,13 +109,19 @@ def write(wanted: Mapping[Path, str], out: Path) -> None:
     Raises:
         HarnessError: a file cannot be written.
     """
+    earlier = _made(out)  # before the file that names them is another
     for path, text in wanted.items():
         with written(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    for path in _made(out) - set(wanted):
+    for path in earlier - set(wanted):
         path.unlink()
 
 
 def _made(out: Path) -> set[Path]:
-    """The files in `out` whose names follow from records."""
-    return {*(out / "tables").glob("*.csv"), *(out / "figures").glob("*.svg")}
+    """The tables and figures in `out` that an earlier report wrote, by its `tables.json`; what else lies there is not ours."""
+    try:
+        names = [str(table["name"]) for table in json.loads((out / "tables.json").read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
+    ours = [out / place for name in names for place in (f"tables/{name}.csv", f"figures/{name}-learning.svg")]
+    return {path for path in ours if path.is_file()}

@@ -16,7 +16,7 @@ from harness import localisation
 from harness.data.datasets.folder import pictures_in
 from harness.data.regions import counted_inside, points_inside, polygon_mask
 from harness.errors import HarnessError
-from harness.files.atomic import replacing
+from harness.files.atomic import written
 from harness.files.images import read_image
 from harness.files.paths import from_common_folder
 from harness.files.region_file import Region
@@ -203,10 +203,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         HarnessError: the file cannot be written.
     """
     columns = [column for column in COLUMNS if any(column in row for row in rows)]
-    try:
-        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

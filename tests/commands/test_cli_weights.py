@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import Command, one_line, run
+from conftest import Command, one_line, run, write_jpeg
 
 from harness.runs import records
 
@@ -113,6 +113,11 @@ def test_count_names_what_it_cannot_read(harness: Command, trained: Path, tmp_pa
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xda" + b"0" * 50)
     done = harness("count", "bad.jpg", "--method", "mcnn", "--weights", trained)
     assert done.returncode == 2 and "bad.jpg: truncated image" in one_line(done)
+    write_jpeg(tmp_path / "good.jpg", np.full((16, 24, 3), 90, np.uint8))
+    some = harness("count", "bad.jpg", "good.jpg", "--method", "mcnn", "--weights", trained, "--csv", "new/counts.csv")
+    assert some.returncode == 1 and some.stdout.endswith("  good.jpg\n")
+    assert "not counted: bad.jpg: truncated image" in some.stderr
+    assert (tmp_path / "new" / "counts.csv").read_text().startswith("image,count\ngood.jpg,")
     assert "gone.jpg: no such image" in one_line(harness("count", "gone.jpg", "--method", "mcnn", "--weights", trained))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,8 +104,49 @@ def test_coco_boxes_and_key_points(tmp_path: Path) -> None:
     assert found["photo_0"] == [[13, 24], [30, 40]]
     assert found["photo_1"] == [[5, 5]]
     assert found["photo_2"] == []
+    for name in (r"some\\where\\photo_0.jpg", "photo_0.jpg"):  # as Windows writes it
+        images[0]["file_name"] = name
+        (tmp_path / "labels.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+        os.utime(tmp_path / "labels.json", ns=(len(name), len(name)))
+        assert {sample.name: read_points(sample).tolist() for sample in index(tmp_path)} == found
     write_jpeg(tmp_path / "photo_9.jpg", np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(DataError, match=r"labels\.json: no entry for photo_9\.jpg"):
+        index(tmp_path)
+
+
+def test_coco_files_that_would_miscount_are_refused(tmp_path: Path) -> None:
+    pictures(tmp_path, 1)
+    images = [{"id": 1, "file_name": "a/photo_0.jpg"}, {"id": 2, "file_name": "b/photo_0.jpg"}]
+    heads = [{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": number} for number in (4, 5)]
+    for content, message in (
+        ({"images": images, "annotations": []}, "a/photo_0.jpg and b/photo_0.jpg have one file name"),
+        (
+            {"images": images[:1], "annotations": heads, "categories": [{"id": 4, "name": "car"}]},
+            r"of 2 categories \(5, car\); all would be counted as heads",
+        ),
+    ):
+        (tmp_path / "labels.json").write_text(json.dumps(content))
+        os.utime(tmp_path / "labels.json", ns=(len(message), len(message)))
+        with pytest.raises(DataError, match=message):
+            index(tmp_path)
+
+
+def test_pictures_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
+    for path in pictures(tmp_path / "a", 5):
+        text(path, POINTS)
+    (tmp_path / "a" / "photo_1.jpg").rename(tmp_path / "a" / "photo_0.png")
+    with pytest.raises(DataError, match=r"photo_0\.(jpg and photo_0\.png|png and photo_0\.jpg) have one name"):
+        index(tmp_path / "a")
+    (tmp_path / "a" / "photo_0.png").rename(os.fsdecode(bytes(tmp_path / "a") + b"/Stra\xdfe.jpg"))
+    with pytest.raises(DataError, match=r"'Stra\\udcdfe\.jpg' is not in UTF-8; rename the file"):
+        index(tmp_path / "a")
+
+
+def test_a_folder_of_tests_without_one_to_train_on_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "test"):
+        for path in pictures(folder, 5):
+            text(path, POINTS)
+    with pytest.raises(DataError, match="it has a folder test but none to train on; expected train"):
         index(tmp_path)
 
 
@@ -127,6 +169,12 @@ def test_coco_boxes_and_key_points(tmp_path: Path) -> None:
         ("photo_0.json", b"{", r"photo_0\.json: no head points"),
         ("photo_0.npy", b"\x93NUMPY\x01\x00", r"photo_0\.npy: no head points"),
         ("photo_0.csv", b"x,y\nnan,3\n", r"photo_0\.csv: 1 of 1 head points are NaN"),
+        ("photo_0.csv", b"x_min,y_min,x_max,y_max\n1,2,3,4\n", r"photo_0\.csv: .*without columns called x and y"),
+        (
+            "photo_0.txt",
+            b"0 0.51 0.34 0.01 0.02\n0 0.2 0.1 0.01 0.02\n",
+            r"photo_0\.txt: .*shares of the picture, as YOLO",
+        ),
     ],
 )
 def test_bad_points_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -146,6 +194,9 @@ def test_bad_points_are_named(tmp_path: Path, name: str, content: bytes, message
         "80.5, 3.25,\n1;60;\n7.5\t8\n",  # other separators, also behind the last
         "# x y\n80.5 3.25\n1 60\n7.5 8\n",
         '\ufeff"x","y","who is it"\n80.5,3.25,a\n1,60,\n7.5,8,"b"\n',  # with headings, anything
+        "head number,Y,X\n1,3.25,80.5\n2,60,1\n3,8,7.5\n",  # and in any order
+        "80,5;3,25\n1;60\n7,5;8,0;1\n",  # commas of numbers between semicolons
+        "x;y\n80,5;3,25\n1;60\n7,5;8\n",
     ],
 )
 def test_texts_that_are_points(content: str, tmp_path: Path) -> None:

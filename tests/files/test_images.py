@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from conftest import write_jpeg
 
+from harness.benchmark import Sample
+from harness.data.datasets.scaling import image_size
 from harness.errors import DataError
-from harness.files.images import encoded, exif_orientation, read_image
+from harness.files.images import encoded, exif_orientation, read_image, truncation
 
 
 @pytest.fixture
@@ -60,6 +62,9 @@ def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray) -> Non
     assert exif_orientation(turned.read_bytes()) == 6
     assert exif_orientation(plain.read_bytes()) == 1
     np.testing.assert_array_equal(read_image(turned), np.rot90(read_image(plain), -1))
+    for path in (plain, turned):
+        height, width, _ = read_image(path).shape
+        assert height != width and image_size(Sample("a", "train", path)) == (width, height), path
 
 
 def test_one_pixel(tmp_path: Path) -> None:
@@ -82,6 +87,22 @@ def test_a_jpeg_with_bytes_behind_its_end_is_sound(tmp_path: Path, picture: np.n
     path = write_jpeg(tmp_path / "tail.jpg", picture)
     path.write_bytes(path.read_bytes() + b"\0" * 100)
     assert read_image(path).shape == picture.shape
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_film_behind_a_picture_does_not_matter(progressive: int, tmp_path: Path, picture: np.ndarray) -> None:
+    """As phones write them; a film may hold the bytes of any marker. Cut short, the picture is still found to be so."""
+    generator = np.random.default_rng(0)
+    settings = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, 3]
+    alone = cv2.imencode(".jpg", generator.integers(0, 255, (64, 64, 3), np.uint8), settings)[1].tobytes()
+    for number in range(20):
+        film = generator.integers(0, 256, 5000, np.uint8).tobytes() + b"\xff\xda" + generator.bytes(300)
+        (tmp_path / "moving.jpg").write_bytes(alone + film)
+        assert read_image(tmp_path / "moving.jpg").shape == (64, 64, 3), number
+    for keep in range(20, len(alone) - 1, 97):
+        assert truncation(alone[:keep]) == "no JPEG end marker", keep
+    still = cv2.imencode(".png", picture)[1].tobytes()
+    assert truncation(still + b"\0" * 100) is None and truncation(still[:-12] + b"\0" * 4) == "no PNG end chunk"
 
 
 @pytest.mark.parametrize(

@@ -246,19 +246,25 @@ def test_check_says_what_is_stale(runs: Path, harness: Any) -> None:
     assert fresh.returncode == 0 and "files are fresh" in fresh.stdout
     with (runs.parent / "reports" / "LEADERBOARD.md").open("a") as file:
         file.write("more\n")
-    (runs.parent / "reports" / "tables" / "old.csv").write_text("x\n")
-    (runs.parent / "reports" / "figures").mkdir(exist_ok=True)
-    (runs.parent / "reports" / "figures" / "old.svg").write_text("<svg/>")
+    reports = runs.parent / "reports"
+    (reports / "figures").mkdir(exist_ok=True)
+    for name in ("tables/old.csv", "figures/old-learning.svg", "tables/mine.csv", "figures/architecture.svg"):
+        (reports / name).write_text("x\n")
+    said = json.loads((reports / "tables.json").read_text())
+    (reports / "tables.json").write_text(json.dumps([*said, {"name": "old"}]))
     stale = harness("report", "--check")
     assert stale.returncode == 1
     assert (
         "LEADERBOARD.md: not what these records make" in stale.stdout and "old.csv: no record makes it" in stale.stdout
     )
     assert (runs.parent / "reports" / "LEADERBOARD.md").read_text().endswith("more\n"), "a check writes nothing"
-    assert "old.svg: no record makes it" in stale.stdout
+    assert "old-learning.svg: no record makes it" in stale.stdout
+    assert "mine.csv" not in stale.stdout and "architecture.svg" not in stale.stdout
     assert harness("report").returncode == 0
-    assert not (runs.parent / "reports" / "tables" / "old.csv").exists()
-    assert not (runs.parent / "reports" / "figures" / "old.svg").exists()
+    assert not (reports / "tables" / "old.csv").exists() and not (reports / "figures" / "old-learning.svg").exists()
+    assert (reports / "tables" / "mine.csv").exists() and (reports / "figures" / "architecture.svg").exists(), (
+        "not ours"
+    )
 
 
 def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> None:

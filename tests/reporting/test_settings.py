@@ -46,6 +46,11 @@ def test_a_row_averages_no_two_recipes_of_one_name() -> None:
         "MCNN, crop_sizes none",
         "MCNN, crop_sizes 8",
     }
+    depths = [changed(new, identity={**new.identity, "label_maps": {"depth": digest}}) for digest in ("1f", "2e")]
+    assert {row.title for row in comparisons(depths)[0].rows} == {
+        'MCNN, label_maps {"depth": "1f"}',
+        'MCNN, label_maps {"depth": "2e"}',
+    }
     budgets = [make_record(), under(make_record(), budget={"validation_images": 9})]
     assert {row.title for row in comparisons(budgets)[0].rows} == {
         "MCNN, budget validation_images none",

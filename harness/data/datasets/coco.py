@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,10 @@ def points_of(path: Path, name: str) -> np.ndarray:
 def _points(path: Path, changed: int) -> dict[str, np.ndarray]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        files = {image["id"]: Path(image["file_name"]).name for image in content["images"]}
+        paths = {image["id"]: str(image["file_name"]).replace("\\", "/") for image in content["images"]}
+        files = {number: PurePosixPath(place).name for number, place in paths.items()}
+        _check_unlike(path, paths, files)
+        _check_one_kind(path, content)
         rows: dict[str, list[tuple[float, float]]] = {name: [] for name in files.values()}
         for number, annotation in enumerate(content["annotations"]):
             rows[files[annotation["image_id"]]].append(_point(path, number, annotation))
@@ -52,6 +55,30 @@ def _points(path: Path, changed: int) -> dict[str, np.ndarray]:
     except Exception as error:  # JSON may hold anything in any place
         raise DataError(f"{path}: not a COCO file ({one_line(error)})") from None
     return {name: checked_points(path, points) for name, points in rows.items()}
+
+
+def _check_unlike(path: Path, paths: dict[Any, str], files: dict[Any, str]) -> None:
+    """Pictures are found by their file names alone."""
+    seen: dict[str, Any] = {}
+    for number, name in files.items():
+        other = seen.setdefault(name, number)
+        if other != number:
+            raise DataError(
+                f"{path}: {paths[other]} and {paths[number]} have one file name; expected a file for each of "
+                f"their folders, or other names"
+            )
+
+
+def _check_one_kind(path: Path, content: dict[str, Any]) -> None:
+    """All annotations are heads."""
+    found = {annotation.get("category_id") for annotation in content["annotations"]}
+    if len(found) > 1:
+        names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", ())}
+        told = ", ".join(sorted(names.get(number, str(number)) for number in found))
+        raise DataError(
+            f"{path}: its annotations are of {len(found)} categories ({told}); all would be counted as heads: leave in "
+            f"those that are to be counted, under one category"
+        )
 
 
 def _point(path: Path, number: int, annotation: dict[str, Any]) -> tuple[float, float]:

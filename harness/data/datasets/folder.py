@@ -62,6 +62,10 @@ def index(folder: Path) -> tuple[Sample, ...]:
         for split, names in SPLIT_FOLDERS.items()
     }
     if parts["train"] is None:
+        if other := next((part for part in parts.values() if part is not None), None):
+            raise DataError(
+                f"{folder}: it has a folder {other.name} but none to train on; expected train, or no such folders"
+            )
         found = _pairs(folder)
         tested = {name for name, _, _ in sorted(found, key=lambda each: _draw(each[0]))[: _tests(len(found))]}
         samples = [
@@ -96,7 +100,24 @@ def pictures_in(folder: Path) -> list[Path]:
     ]
     if not pictures:
         raise DataError(f"{folder}: no pictures; expected files ending in {', '.join(SUFFIXES)}")
+    for path in pictures:
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{folder}: the name of {path.name!r} is not in UTF-8; rename the file") from None
     return sorted(pictures, key=lambda path: natural(path.name))
+
+
+def _alone(pictures: list[Path]) -> list[Path]:
+    """`pictures`, of which no two have one name but for what follows the dot: points and results are told by it."""
+    seen: dict[str, Path] = {}
+    for path in pictures:
+        other = seen.setdefault(path.stem, path)
+        if other != path:
+            raise DataError(
+                f"{path.parent}: {other.name} and {path.name} have one name; rename one of them, and its points"
+            )
+    return pictures
 
 
 def _tests(pictures: int) -> int:
@@ -110,7 +131,7 @@ def _draw(name: str) -> bytes:
 def _pairs(part: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, points) of each picture in `part`, in natural order."""
     images = part / "images" if (part / "images").is_dir() else part
-    pictures = pictures_in(images)
+    pictures = _alone(pictures_in(images))
     places = [images, *(place / name for place in dict.fromkeys((part, images)) for name in TRUTH_FOLDERS)]
     files = _by_stem(place for place in places if place.is_dir())
     catalogue = next((path for place in dict.fromkeys((*places, part)) for path in _catalogues(place)), None)

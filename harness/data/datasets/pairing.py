@@ -10,7 +10,7 @@ from harness.errors import DataError
 
 def natural(name: str) -> list[tuple[int, str]]:
     """A sorting key that puts IMG_2 before IMG_10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def pair_files(

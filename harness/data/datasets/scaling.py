@@ -59,7 +59,7 @@ def image_size(sample: Sample) -> tuple[int, int]:
 
     assert sample.image is not None
     try:
-        width, height = imagesize.get(str(sample.image))
+        width, height = imagesize.get(str(sample.image), exif_rotation=False)
         with sample.image.open("rb") as file:
             turned = exif_orientation(file.read(1 << 17)) > 4
     except Exception as error:  # its parsers raise many kinds on damaged headers
