@@ -87,12 +87,12 @@ class _Session:
 
 def stage_ends(stages: tuple[Stage, ...], epochs: int) -> list[int]:
     """The epoch at which each stage is over. Every stage gets at least one epoch where there are enough."""
-    ends, total = [], 0.0
-    for number, stage in enumerate(stages, 1):
+    ends, total, enough = [0], 0.0, epochs >= len(stages)
+    for later, stage in zip(range(len(stages) - 1, -1, -1), stages, strict=True):
         total += stage.share
-        ends.append(max(min(number, epochs), round(total * epochs)))
-    ends[-1] = epochs
-    return ends
+        end = max(ends[-1] + 1, round(total * epochs))
+        ends.append(min(end, epochs - later if enough else epochs))
+    return [*ends[1:-1], epochs]
 
 
 def train(job: Job) -> Trained:
@@ -282,7 +282,8 @@ def _measure(session: _Session, number: int, entry: dict[str, Any], whole: Any) 
     entry["val_mae"], entry["val_rmse"] = scores["mae"], scores["rmse"]
     if not math.isfinite(scores["mae"]):
         raise DivergedError(f"the validation MAE became {scores['mae']} at epoch {progress.epoch}")
-    selects = session.stages[number].selects or number == len(session.stages) - 1 or progress.stopped
+    last = session.ends[number] == session.plan.epochs  # of those that so short a run has
+    selects = session.stages[number].selects or last or progress.stopped
     if not selects:
         return
     if scores["mae"] < progress.best:

@@ -18,6 +18,7 @@ import pytest
 from conftest import ROOT, Command, one_line, write_shanghaitech_points
 
 from harness.runs import records
+from harness.runs.cell import DEAF
 
 PLUGIN = ROOT / "tests" / "methods_on_trial.py"
 Tiny = Callable[..., Path]
@@ -201,15 +202,16 @@ def predictions(folder: Path) -> dict[str, float]:
     return {image.image: image.predicted for image in record.results.per_image}
 
 
-def start(tmp_path: Path, out: str) -> subprocess.Popen:
+def start(tmp_path: Path, out: str, methods: str = "mcnn", *further: str) -> subprocess.Popen:
     command = [
         str(Path(sys.executable).with_name("harness")),
         "bench",
         "--methods",
-        "mcnn",
+        methods,
         *map(str, SMOKE),
         "--out",
         out,
+        *further,
     ]
     slow = {**os.environ, "SLOW_EPOCHS": "2"}
     return subprocess.Popen(
@@ -257,6 +259,41 @@ def test_a_killed_bench_continues_to_the_same_result(harness: Command, tmp_path:
         begun = [line for line in told if re.fullmatch(r"\d+ epochs of \d+ steps(, \d+ of them done)?", line)]
         assert len(begun) == 2 and "them done" in begun[1] and told[-1].startswith("test on ")
         assert sum(line.startswith("epoch ") for line in told) >= record.training.epochs
+
+
+def test_cells_at_once_that_are_interrupted_are_no_failures(tmp_path: Path) -> None:
+    process = start(tmp_path, "runs", "sleeping", "--seeds", "0,1", "--jobs", "2")
+    wait_for(lambda: len(list((tmp_path / "runs").glob("*/log.txt"))) == 2 and len(living_cells(tmp_path)) >= 2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command continues where it stopped" in errors
+    assert not living_cells(tmp_path) and not list((tmp_path / "runs").rglob("record.json"))
+
+
+def test_a_cell_outlives_the_signals_that_are_for_who_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm sends them to all processes of a job that it takes the machine from, which queues the job again."""
+    monkeypatch.setenv(DEAF, "1")
+    process = start(tmp_path, "runs", "sleeping")
+    wait_for(lambda: any(ignores(cell, signal.SIGTERM) for cell in living_cells(tmp_path)))
+    (cell,) = living_cells(tmp_path)
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(cell, number)
+    time.sleep(0.5)
+    assert living_cells(tmp_path) == [cell] and process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert not living_cells(tmp_path)
+
+
+def ignores(process: int, number: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+    mask = re.search(r"^SigIgn:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return mask is not None and bool(int(mask[1], 16) >> (number - 1) & 1)
 
 
 def living_cells(folder: Path) -> list[int]:

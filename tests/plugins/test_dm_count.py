@@ -70,6 +70,27 @@ def test_transport_and_its_gradient_are_sinkhorns() -> None:
 
 
 @pytest.mark.backend
+@pytest.mark.parametrize("total", [0.0, 1e-7, 1e-6, 1e-5, 1e-3, 1.0])
+def test_a_map_of_nearly_nothing_has_no_great_gradient(total: float) -> None:
+    """(‖D‖ β − ⟨D, β⟩) / (‖D‖² + 1e-8), the official code's guard: ten million and more without it, which stops Adam."""
+    density, heads = drawn()
+    density = (density * (total / density.sum((1, 2, 3), keepdims=True))).astype(np.float32)
+    target = heads[..., 3] / np.maximum(heads[..., 3].sum(-1, keepdims=True), 1)
+    source = losses.normalised(tensor(density))[..., 0]
+    beta = to_numpy(transport.sinkhorn(tensor(target), source, tensor(heads[..., :2]), STRIDE).beta).astype(float)
+    maps = density[..., 0].astype(float)
+    sums = maps.sum((1, 2), keepdims=True)
+    expected = (sums * beta - (maps * beta).sum((1, 2), keepdims=True)) / (sums**2 + 1e-8) / 3
+    expected[1] = 0  # no heads
+    _, found = value_and_gradient(lambda x: losses.transport(x, tensor(heads), STRIDE), density)
+    np.testing.assert_allclose(found[..., 0], expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max() + 1e-3)
+    _, varied = value_and_gradient(lambda x: losses.variation(x, tensor(heads), STRIDE), density)
+    assert np.isfinite(varied).all() and np.abs(varied).max() <= 16 * 2 * 48 * 5e3
+    if not total:
+        assert not found.any() and not varied.any()
+
+
+@pytest.mark.backend
 def test_a_plan_within_reach_has_the_marginals_it_was_given() -> None:
     """Four heads among six cells, all near each other; and a settled crop stays as it is while another is not settled."""
     generator = np.random.default_rng(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,9 @@ def test_the_schedule_is_the_official_codes() -> None:
     from harness.training.network import learning_rate
 
     stages = METHOD.recipe.stages
+    for epochs in range(len(stages), 200):  # each stage has an epoch, where there are as many
+        some = [0, *stage_ends(stages, epochs)]
+        assert all(first < second for first, second in pairwise(some)) and some[-1] == epochs
     ends = stage_ends(stages, METHOD.recipe.epochs)
     assert ends == [25, 30, 40, 60, 100, 180, 340, 660, 1300]
     assert [stage.selects for stage in stages] == [end > 100 for end in ends]

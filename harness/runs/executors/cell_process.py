@@ -27,12 +27,17 @@ LAST_LINES = 8
 GRACE_SECONDS = 5.0
 
 
+class StoppedError(Exception):
+    """A cell was stopped with its bench."""
+
+
 def run_job(
     job: Job,
     watch: Callable[[dict[str, Any]], None] = lambda event: None,
     environment: Mapping[str, str] | None = None,
     lock_seconds: float = 0.0,
     started: Callable[[subprocess.Popen], None] = lambda process: None,
+    stopping: threading.Event | None = None,
 ) -> Record:
     """Runs `job` to its end and returns its record, which is on disk by then.
 
@@ -41,8 +46,10 @@ def run_job(
         environment: variables for the cell's process, beside this one's.
         lock_seconds: how long to wait for another process that runs the same cell.
         started: called with the cell's process.
+        stopping: set when the bench ends: what became of the cell then is no result of it.
 
     Raises:
+        StoppedError: `stopping` was set before the cell ended; no record is written, its state stays for the next time.
         HarnessError: the run's folder cannot be written.
         KeyboardInterrupt: after the cell's process was stopped; its state stays for the next time.
     """
@@ -62,6 +69,8 @@ def run_job(
     except OSError as error:
         raise HarnessError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
     with lock, log:
+        if stopping and stopping.is_set():
+            raise StoppedError(job.name)
         start = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.runs.cell", str(folder / REQUEST)],
@@ -74,6 +83,8 @@ def run_job(
         )
         started(process)
         timed_out = _follow(process, job.timeout, watch)
+    if stopping and stopping.is_set() and process.returncode:
+        raise StoppedError(job.name)
     return _outcome(job, folder, process.returncode, timed_out, _tail(folder / LOG, start))
 
 

@@ -6,6 +6,7 @@ import os
 import queue
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
@@ -44,12 +45,13 @@ def _at_once(jobs: Sequence[Job], most: int, warned: Callable[[str], None]) -> I
     places: queue.Queue[dict[str, str]] = queue.Queue()
     for place in environments(most, gpus()):
         places.put(place)
-    running: set[subprocess.Popen] = set()
+    running: list[subprocess.Popen] = []
+    stopping = threading.Event()
 
     def work(job: Job) -> Record:
         place = places.get()
         try:
-            return run_job(job, _hears(warned), environment=place, started=running.add)
+            return run_job(job, _hears(warned), environment=place, started=running.append, stopping=stopping)
         finally:
             places.put(place)
 
@@ -59,8 +61,9 @@ def _at_once(jobs: Sequence[Job], most: int, warned: Callable[[str], None]) -> I
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BaseException:
+            stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:
+            for process in [process for process in running if process.poll() is None]:
                 stop(process)
             raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from harness.runs.records import Record
 LOCK_SECONDS = 60.0  # a lost worker's cell ends itself soon after; then its lock is free
 
 
-def run_here(job: dict[str, Any]) -> str:
+def run_here(job: dict[str, Any], environment: Mapping[str, str] | None = None) -> str:
     """Runs the job with these fields here and returns its record as JSON.
 
     A job that was begun before, here or elsewhere on the same file system, continues; one that is done is only read.
+
+    Args:
+        environment: variables for the cell's process, beside this one's.
 
     Raises:
         HarnessError: the data or the plugins here are not those of the bench.
@@ -29,7 +33,7 @@ def run_here(job: dict[str, Any]) -> str:
         record = records.read(done)
         if record.id == asked.draft["id"] and record.status == "ok":
             return record.model_dump_json()
-    return run_job(asked, lock_seconds=LOCK_SECONDS).model_dump_json()
+    return run_job(asked, environment=environment, lock_seconds=LOCK_SECONDS).model_dump_json()
 
 
 def received(job: Job, answer: str) -> Record:

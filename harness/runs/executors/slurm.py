@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.runs import records
+from harness.runs.cell import DEAF
 from harness.runs.executors import Job, Settings, remote
 from harness.runs.records import Record
 
@@ -28,7 +29,9 @@ class CellTask:
     job: dict[str, Any]
 
     def __call__(self) -> str:
-        return remote.run_here(self.job)
+        # Before it takes a machine away Slurm signals every process of a job. This one, submitit's, answers by queueing the job
+        # again; the cell's own must not end before, as if it had crashed.
+        return remote.run_here(self.job, {DEAF: "1"})
 
     def checkpoint(self) -> Any:
         """What submitit puts into the queue when Slurm takes the machine away."""
