@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
+from made_records import make_record
 
 from harness.runs import records
-from harness.runs.executors import local
+from harness.runs.executors import Job, local, remote
+from harness.runs.executors.cell_process import LOCK
 
 pytestmark = pytest.mark.system
 
@@ -47,6 +50,16 @@ def test_each_cell_at_once_has_a_gpu_of_its_own() -> None:
     assert all(place["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false" for place in sharing), "two of them share a GPU"
     shares = local.environments(2, [])
     assert all(int(share["OMP_NUM_THREADS"]) == max(1, (os.cpu_count() or 1) // 2) for share in shares)
+
+
+def test_what_an_engine_says_of_a_cell_that_another_bench_runs_is_not_written(tmp_path: Path) -> None:
+    record = make_record()
+    job = Job({}, record.name, str(tmp_path), None, [], 1, None, {"id": record.id})
+    with FileLock(tmp_path / LOCK):
+        remote.keep(job, record)
+    assert not (tmp_path / records.FILE).exists()
+    remote.keep(job, record)
+    assert records.read(tmp_path / records.FILE).id == record.id
 
 
 def test_gpus_that_were_chosen_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

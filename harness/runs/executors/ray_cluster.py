@@ -50,9 +50,7 @@ def _collected(ray: Any, waiting: dict[Any, Job]) -> Iterator[tuple[Job, Record]
         try:
             record = remote.received(job, ray.get(done[0]))
         except ray.exceptions.RayError as error:
-            from harness.runs import records
-
             lines = [line for line in str(error).splitlines() if line.strip()]
             record = job.failed("failed", f"ray: {lines[-1] if lines else error}")
-            records.write(remote.folder_of(job), record)
+            remote.keep(job, record)
         yield job, record

@@ -7,8 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from harness.runs import records
 from harness.runs.executors import Job
+from harness.runs.executors.cell_process import LOCK, run_job
 from harness.runs.records import Record
 
 LOCK_SECONDS = 60.0  # a lost worker's cell ends itself soon after; then its lock is free
@@ -25,8 +28,6 @@ def run_here(job: dict[str, Any], environment: Mapping[str, str] | None = None) 
     Raises:
         HarnessError: the data or the plugins here are not those of the bench.
     """
-    from harness.runs.executors.cell_process import run_job
-
     asked = Job(**job)
     done = Path(asked.folder) / records.FILE
     if done.is_file():
@@ -43,6 +44,16 @@ def received(job: Job, answer: str) -> Record:
     if not (folder / records.FILE).is_file():
         records.write(folder, record)
     return record
+
+
+def keep(job: Job, record: Record) -> None:
+    """Writes what an engine says became of `job`, unless another bench is running that cell, whose record it will be."""
+    folder = folder_of(job)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            records.write(folder, record)
+    except Timeout:
+        pass
 
 
 def folder_of(job: Job) -> Path:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.runs import records
 from harness.runs.cell import DEAF
 from harness.runs.executors import Job, Settings, remote
 from harness.runs.records import Record
@@ -86,5 +85,5 @@ def _record(job: Job, task: Any) -> Record:
         state = str(task.state).upper()
         status = "timeout" if "TIMEOUT" in state else "oom" if "OUT_OF_ME" in state else "failed"
         record = job.failed(status, f"slurm {state}: {lines[-1] if lines else error}")
-        records.write(remote.folder_of(job), record)
+        remote.keep(job, record)
         return record
