@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import HealthCheck
 from initial_weights import by_numpy
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How long an example takes says more of what else a machine does than of the code.
+    hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis.settings.load_profile("any machine")
     gc.set_threshold(100_000, 20, 100)  # tracing makes objects by the million, nearly all of which stay: see below
     if config.getoption("--backend"):  # before any test imports Keras, and before workers and subprocesses start
         os.environ["KERAS_BACKEND"] = config.getoption("--backend")
