@@ -149,8 +149,10 @@ def test_a_table_has_the_columns_that_some_row_has(tmp_path: Path) -> None:
     assert [tuple(row.values()) for row in found] == [("a, b.jpg", "left", "1.5", ""), ("c.jpg", "right", "3", "0.5")]
     write_csv(tmp_path / "t.csv", [{"image": "a.jpg", "count": 1.0}])
     assert (tmp_path / "t.csv").read_text().split() == ["image,count", "a.jpg,1.0"]
+    write_csv(tmp_path / "new" / "t.csv", rows)
+    assert (tmp_path / "new" / "t.csv").is_file()
     with pytest.raises(HarnessError, match="cannot be written"):
-        write_csv(tmp_path / "nowhere" / "t.csv", rows)
+        write_csv(tmp_path / "t.csv" / "t.csv", rows)
 
 
 def test_what_is_made_of_pictures_of_one_name_has_several() -> None:
