@@ -24,7 +24,7 @@ def most_pairs(close: np.ndarray) -> int:
     return max(sum(close[row, column] for row, column in zip(rows, way, strict=True)) for way in ways)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(predicted=SMALL, true=SMALL, tolerance=st.lists(st.integers(0, 6), min_size=5, max_size=5))
 def test_matches_equal_brute_force(
     predicted: list[tuple[int, int]], true: list[tuple[int, int]], tolerance: list[int]

@@ -22,7 +22,7 @@ def files_beside(file: Path) -> dict[str, Path]:
     return {
         path.relative_to(folder).as_posix(): path
         for place in modules_beside(file).values()
-        for path in _files(place)
+        for path in counted_files(place)
         if path != file.resolve()
     }
 
@@ -40,7 +40,7 @@ def modules_beside(file: Path) -> dict[str, Path]:
             place = _beside(folder, name)
             if place is not None:
                 found[name] = place
-                todo += _files(place)
+                todo += counted_files(place)
     return found
 
 
@@ -103,15 +103,15 @@ def _beside(folder: Path, name: str) -> Path | None:
         return package
     if module.is_file():
         return module
-    if not package.is_dir() or not any(path.suffix == ".py" for path in _files(package)):
+    if not package.is_dir() or not any(path.suffix == ".py" for path in counted_files(package)):
         return None
     elsewhere = [path for path in sys.path if path and Path(path).resolve() not in (folder, Path.cwd())]
     installed = importlib.machinery.PathFinder.find_spec(name, elsewhere)
     return package if installed is None or installed.origin is None else None
 
 
-def _files(place: Path) -> Iterator[Path]:
-    """What of a module or package decides what it does."""
+def counted_files(place: Path) -> Iterator[Path]:
+    """The files of a module (a file) or package (a folder) that decide what it does."""
     if place.is_file():
         yield place
         return

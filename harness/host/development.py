@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.errors import DataError
 from harness.files.digests import file_digest
-from harness.host.beside import COUNTED, files_beside
+from harness.host.beside import counted_files, files_beside
 
 
 def version_of(entry: metadata.EntryPoint) -> str:
@@ -57,12 +57,9 @@ def _digest(module: str) -> str:
     if spec is None or not (spec.origin or spec.submodule_search_locations):
         return ""
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    found = [
-        (path.relative_to(folder).as_posix(), path)
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix in COUNTED and path.is_file()
-    ] or [(Path(str(spec.origin)).name, Path(str(spec.origin)))]
+    found = [(path.relative_to(folder).as_posix(), path) for folder in folders for path in counted_files(folder)] or [
+        (Path(str(spec.origin)).name, Path(str(spec.origin)))
+    ]
     digest = hashlib.sha256()
     try:
         for name, path in sorted(found):

@@ -121,9 +121,8 @@ def restore(network: Any, path: Path, method: Method) -> None:
     """Sets `network`'s weights from the native file `path`; raises `HarnessError` where they do not fit."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of containers that are passed over, which what is raised does not depend on
+            # Of containers that are passed over, which what is raised does not depend on.
+            warnings.simplefilter("ignore")
             network.load_weights(path)
     except Exception as error:  # Keras raises ValueError, KeyError or OSError with pages of advice
         raise HarnessError(f"{path}: the weights do not fit method {method.name!r} ({_reason(error)})") from None

@@ -55,7 +55,7 @@ def test_no_heads_is_zero_everywhere() -> None:
     assert not rendered(np.zeros((0, 2)), 4.0, 8, 8).any()
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(
     heads=st.lists(
         st.tuples(
@@ -98,7 +98,7 @@ def test_gradient_flows_into_sigma() -> None:
     assert wide[2, 2] > narrow[2, 2]
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(seed=st.integers(0, 2**32 - 1), stride=st.sampled_from([1, 2, 4, 8]), share=st.floats(0.02, 0.98))
 def test_in_any_region_every_head_counts_one(seed: int, stride: int, share: float) -> None:
     """What a perfect network is counted: its map times the share of each cell inside."""

@@ -165,7 +165,7 @@ def test_what_is_made_of_pictures_of_one_name_has_several() -> None:
     assert len(set(taken.values())) == 4
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(strategies.lists(strategies.text("ab_./", min_size=1, max_size=8), min_size=1, max_size=6))
 def test_no_two_pictures_share_a_name(texts: list[str]) -> None:
     pictures = [Path("x") / text.strip("/") / "p" for text in texts]
