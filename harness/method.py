@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -139,6 +139,17 @@ COMMON = Recipe(
 )
 """One schedule, one kind of crop and one kind of density map for every method: the fair comparison."""
 
+FINE_TUNING = replace(COMMON, stages=(replace(COMMON.stages[0], learning_rate=1e-5),))
+"""`COMMON` for networks that begin from published weights, which a rate that new weights need would undo.
+
+It is the rate at which HSRNet, SASNet, DM-Count and P2PNet tune VGG with Adam.
+"""
+
+
+def common_recipe(pretrained: str) -> Recipe:
+    """The recipe `common` of a network that begins from `pretrained`: "none", or anything else as records have it."""
+    return COMMON if pretrained == "none" else FINE_TUNING
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -199,7 +210,8 @@ class Method:
             whose resizing depends on its size: they are predicted whole up to a larger size.
         unit: where its last layer predicts heads a pixel × a unit of its paper's own under every recipe, that unit; 0 where it
             follows `density_scale`.
-        pretrained: name of the pretrained part ("vgg16", "vgg19", "mobilenet_v2"), or None.
+        pretrained: name of the pretrained part ("vgg16", "vgg19", "mobilenet_v2"), or None. Under `common` a network that
+            begins from one is trained at a tenth of the rate (`FINE_TUNING`).
         variants: the paper's ablation rows by name.
         teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
             Its "density" must not depend on them. Such a network's inputs are a dict of "image" and these.

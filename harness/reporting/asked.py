@@ -50,12 +50,26 @@ def recipe_told(records: Sequence[Record]) -> str:
     own_one = f"recipe {records[0].recipe}: {own.told(asked)}{_capped(recipe, asked)} – " if asked else ""
     if not is_common(records[0]):
         return f"{own_one or 'recipe paper: '}each method as its paper trained it, within the budget"
-    stages = "; then ".join(
-        f"{stage['optimizer']}, learning rate {stage['learning_rate']:g} ({stage['decay']})"
-        for stage in recipe["stages"]
-    )
-    how = f"{stages}{_averaged(recipe)}, random crops, flips, density maps of {_kernels(recipe)}"
+    how = f"{_stages(records)}{_averaged(recipe)}, random crops, flips, density maps of {_kernels(recipe)}"
     return f"{own_one or 'recipe common: '}the same for all – {how}{before}"
+
+
+def _stages(records: Sequence[Record]) -> str:
+    """Optimisers and rates; where published weights are trained at rates of their own, both."""
+    stages = records[0].identity["recipe"]["stages"]
+    pretrained = {
+        record.pretrained != "none": [stage["learning_rate"] for stage in record.identity["recipe"]["stages"]]
+        for record in records
+    }
+    new, begun = (pretrained.get(key, [stage["learning_rate"] for stage in stages]) for key in (False, True))
+    rates = [
+        f"{rate:g}" + (f", {other:g} for networks that begin from published weights" if other != rate else "")
+        for rate, other in zip(new, begun, strict=True)
+    ]
+    return "; then ".join(
+        f"{stage['optimizer']}, learning rate {rate} ({stage['decay']})"
+        for stage, rate in zip(stages, rates, strict=True)
+    )
 
 
 def _averaged(recipe: Mapping[str, Any]) -> str:

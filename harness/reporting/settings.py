@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from harness.budgets import BUDGETS, capped
 from harness.errors import HarnessError
-from harness.method import COMMON, LEFT_OUT, Recipe
+from harness.method import LEFT_OUT, Recipe, common_recipe
 from harness.runs import own
 from harness.runs.records import Record
 
@@ -59,10 +60,9 @@ def earlier(record: Record) -> str:
 
 def _today(record: Record) -> Recipe:
     asked = asked_of(record, "recipe")
-    try:
-        recipe = own.recipe(COMMON, record.recipe, asked, "common") if asked else COMMON
-    except HarnessError:  # what was asked then does not go with today's
-        recipe = COMMON
+    recipe = common_recipe(record.pretrained)
+    with suppress(HarnessError):  # what was asked then may not go with today's
+        recipe = own.recipe(recipe, record.recipe, asked, "common") if asked else recipe
     budget = record.identity["budget"]
     cut = {key: budget.get(key) for key in ("crop", "crops_per_step")}
     return capped(recipe, replace(BUDGETS[own.EVERYTHING], **cut))

@@ -14,7 +14,7 @@ from harness.data.fingerprints import label_fingerprint
 from harness.data.regions import seen_inside
 from harness.errors import HarnessError, unknown_name
 from harness.host.plugins import OWN, Host
-from harness.method import COMMON, Method, ModelOptions, Recipe
+from harness.method import Method, ModelOptions, Recipe, common_recipe
 from harness.run import SCHEMA_VERSION, SELECTIONS, Request, Run
 from harness.runs import own
 
@@ -33,8 +33,8 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
     budget = own.budget(request.budget, request.own_budget) if request.own_budget else budget_named(request.budget)
     if request.select not in SELECTIONS:
         raise unknown_name("selection", request.select, SELECTIONS)
-    recipe = capped(recipe_of(method, benchmark.name, request.recipe, request.own_recipe), budget)
     pretrained, pretrained_identity = _pretrained(method, request)
+    recipe = capped(recipe_of(method, benchmark.name, request.recipe, request.own_recipe, pretrained), budget)
     variant = dict(method.variants[request.variant].options) if request.variant else {}
     options = ModelOptions(variant=variant, pretrained=pretrained, density_scale=recipe.density_scale)
     plugin = host.method_plugin[method.name]
@@ -70,8 +70,11 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
     return Run(request, method, benchmark, recipe, budget, options, json.loads(json.dumps(identity)))
 
 
-def recipe_of(method: Method, benchmark: str, name: str, asked: own.Asked) -> Recipe:
+def recipe_of(method: Method, benchmark: str, name: str, asked: own.Asked, pretrained: str = "none") -> Recipe:
     """The recipe `name` of `method` on the benchmark, before its budget; what is `asked` where it is the user's own.
+
+    Args:
+        pretrained: what the network begins from, by which `common` has its rate.
 
     Raises:
         HarnessError: an unknown name, or what is asked does not go with the method's.
@@ -79,7 +82,7 @@ def recipe_of(method: Method, benchmark: str, name: str, asked: own.Asked) -> Re
     built_in = own.base_of(asked) if asked else name
     if built_in not in own.RECIPES:
         raise unknown_name("recipe", built_in, own.RECIPES)
-    base = COMMON if built_in == "common" else method.recipe_for(benchmark)
+    base = common_recipe(pretrained) if built_in == "common" else method.recipe_for(benchmark)
     what = "common" if built_in == "common" else f"paper of {method.name}"
     return own.recipe(base, name, asked, what) if asked else base
 

@@ -27,6 +27,12 @@ def under(
     return changed(record, identity=identity)
 
 
+def begun(record: Record) -> Record:
+    """`record` as of a network that began from published weights."""
+    content = "file vgg16.h5 0123456789ab"
+    return changed(record, pretrained=content, identity=record.model_dump()["identity"] | {"pretrained": content})
+
+
 FASTER = {"learning_rate": 0.5}
 
 
@@ -75,6 +81,21 @@ def test_an_earlier_common_has_tables_of_its_own() -> None:
     assert label in comparison_table(found[label], []).title
     assert "learning rate 0.5 (cosine), weights averaged (momentum 0.25)" in recipe_told(before)
     assert "an earlier version of the harness had it so" in recipe_told(before) and "earlier" not in recipe_told(now)
+
+
+def test_networks_that_begin_from_published_weights_have_common_s_rate_for_them() -> None:
+    new = make_record()
+    tuned = under(begun(make_record("csrnet")), stage={"learning_rate": 1e-5})
+    (found,) = comparisons([new, tuned])
+    assert found.key.recipe == "common" and len(found.rows) == 2
+    assert not any(", learning_rate" in row.title for row in found.rows)
+    both = "learning rate 0.0001, 1e-05 for networks that begin from published weights (cosine)"
+    assert both in recipe_told([new, tuned]) and both in recipe_told([tuned, new])
+    assert "learning rate 0.0001 (cosine)" in recipe_told([new]) and "learning rate 1e-05 (cosine)" in recipe_told(
+        [tuned]
+    )
+    assert earlier(begun(make_record("csrnet"))) == "learning_rate=0.0001"
+    assert earlier(under(new, stage={"learning_rate": 1e-5})) == "learning_rate=1e-05"
 
 
 def test_what_a_budget_cuts_and_what_an_old_record_does_not_know_are_no_other_recipe() -> None:
