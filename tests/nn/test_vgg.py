@@ -133,3 +133,11 @@ def test_weights_of_the_other_network_are_refused_before_training(tmp_path: Path
         vgg_weights.check(VGG16, str(path))
     with pytest.raises(HarnessError, match=r"gone\.h5: no such file; expected VGG-19 weights"):
         vgg_weights.check(VGG19, str(tmp_path / "gone.h5"))
+
+
+def test_a_pretrained_part_of_a_plugin_s_own_is_not_taken_for_vgg(tmp_path: Path) -> None:
+    """Before, the bench looked for VGG-16 in it, or downloaded VGG-16, before the first cell."""
+    own = tmp_path / "resnet50.pt"
+    own.write_bytes(b"what only its build can read")
+    method, options = SimpleNamespace(pretrained="resnet50"), SimpleNamespace(pretrained=str(own))
+    _check_pretrained([SimpleNamespace(run=SimpleNamespace(method=method, options=options))])
