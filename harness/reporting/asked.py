@@ -55,21 +55,18 @@ def recipe_told(records: Sequence[Record]) -> str:
 
 
 def _stages(records: Sequence[Record]) -> str:
-    """Optimisers and rates; where published weights are trained at rates of their own, both."""
-    stages = records[0].identity["recipe"]["stages"]
-    pretrained = {
-        record.pretrained != "none": [stage["learning_rate"] for stage in record.identity["recipe"]["stages"]]
-        for record in records
-    }
-    new, begun = (pretrained.get(key, [stage["learning_rate"] for stage in stages]) for key in (False, True))
-    rates = [
-        f"{rate:g}" + (f", {other:g} for networks that begin from published weights" if other != rate else "")
-        for rate, other in zip(new, begun, strict=True)
-    ]
+    """Optimisers and rates; where networks that begin from published weights have rates of their own, both."""
+    by_start = {record.pretrained != "none": record.identity["recipe"]["stages"] for record in records}
+    stages = by_start.get(False) or by_start[True]
+    tuned = by_start.get(True, stages)
     return "; then ".join(
-        f"{stage['optimizer']}, learning rate {rate} ({stage['decay']})"
-        for stage, rate in zip(stages, rates, strict=True)
+        f"{stage['optimizer']}, learning rate {_rates(stage['learning_rate'], other['learning_rate'])} ({stage['decay']})"
+        for stage, other in zip(stages, tuned, strict=True)
     )
+
+
+def _rates(rate: float, tuned: float) -> str:
+    return f"{rate:g}" + (f", {tuned:g} for networks that begin from published weights" if tuned != rate else "")
 
 
 def _averaged(recipe: Mapping[str, Any]) -> str:

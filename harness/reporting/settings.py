@@ -61,8 +61,9 @@ def earlier(record: Record) -> str:
 def _today(record: Record) -> Recipe:
     asked = asked_of(record, "recipe")
     recipe = common_recipe(record.pretrained)
-    with suppress(HarnessError):  # what was asked then may not go with today's
-        recipe = own.recipe(recipe, record.recipe, asked, "common") if asked else recipe
+    if asked:
+        with suppress(HarnessError):  # what was asked then may not go with today's
+            recipe = own.recipe(recipe, record.recipe, asked, "common")
     budget = record.identity["budget"]
     cut = {key: budget.get(key) for key in ("crop", "crops_per_step")}
     return capped(recipe, replace(BUDGETS[own.EVERYTHING], **cut))
