@@ -12,13 +12,13 @@ CROWD = 0.1  # of a kernel's peak
 NARROWEST = 0.3  # cells; the peak of a narrower kernel, spread over the four cells it meets in, would be crowd in none
 
 
-def head_blocks(batch: Batch, size: float, stride: int = 1) -> Any:
+def head_blocks(batch: Batch, size: Any, stride: int = 1) -> Any:
     """A foreground mask: 1 in every cell that a `size` × `size` block of pixels around a head overlaps.
 
     The usual segmentation label of this field (a block of ones on each head, cut at the border, down-sampled, `> 0`).
 
     Args:
-        size: pixels a side of the block, centred on the pixel the head lies in.
+        size: pixels a side of the block, centred on the pixel the head lies in; a number, or [B, P] for each head its own.
 
     Returns:
         float32 [B, H/stride, W/stride, 1].
@@ -27,6 +27,7 @@ def head_blocks(batch: Batch, size: float, stride: int = 1) -> Any:
 
     height, width = batch.size
     points = ops.floor(batch.points[..., :2]) + 0.5
+    size = ops.cast(size, "float32") * ops.ones_like(points[..., 0])
     across = _overlapped(points[..., 0], size, width, stride)
     down = _overlapped(points[..., 1], size, height, stride) * batch.points[..., 3:]
     blocks = ops.matmul(ops.swapaxes(down, -1, -2), across)
@@ -105,10 +106,10 @@ def inside_region(density: Any, batch: Batch, stride: int) -> Any:
     return density * cell_shares(batch.maps[REGION][..., 0], stride)[..., None]
 
 
-def _overlapped(centre: Any, size: float, length: Any, stride: int) -> Any:
+def _overlapped(centre: Any, size: Any, length: Any, stride: int) -> Any:
     """[B, P] → [B, P, length/stride]: 1 where [centre − size/2, centre + size/2] overlaps a cell."""
     from keras import ops
 
     left = ops.cast(ops.arange(length // stride), "float32") * stride
-    begin, end = centre[..., None] - size / 2, centre[..., None] + size / 2
+    begin, end = (centre - size / 2)[..., None], (centre + size / 2)[..., None]
     return ops.cast((begin < left + stride) & (end > left), "float32")

@@ -88,6 +88,21 @@ def test_the_true_mask_is_blocks_cut_at_the_border(stride: int) -> None:
     np.testing.assert_array_equal(to_numpy(head_blocks(batch, 15, stride))[0, :, :, 0], expected)
 
 
+def test_the_foreground_is_as_wide_as_the_kernels() -> None:
+    """Twice the sigma, twice the side: 15 pixels at sigma 4, 30 at 8, and each head its own."""
+    from crowd_harness_mask_aware import teach
+    from keras import ops
+
+    points = np.ones((1, 2, 4), np.float32)
+    points[0, :, :3] = [(20.5, 20.5, 4.0), (60.5, 40.5, 8.0)]
+    batch = Batch(ops.zeros((1, 80, 96, 1)), ops.convert_to_tensor(points))
+    full = np.zeros((80, 96))
+    full[13:28, 13:28] = 1  # 20.5 ± 7.5
+    full[25:56, 45:76] = 1  # 40.5 ± 15 meets pixels 25 to 55, 60.5 ± 15 pixels 45 to 75
+    expected = full.reshape(20, 4, 24, 4).max(axis=(1, 3))
+    np.testing.assert_array_equal(to_numpy(teach(batch, ModelOptions())["true_mask"])[0, :, :, 0], expected)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_the_focal_loss_by_numpy(gamma: float) -> None:
     from crowd_harness_mask_aware.losses import focal
@@ -270,6 +285,13 @@ def test_on_vgg_the_optimiser_is_sgd_where_sizes_differ() -> None:
         for benchmark in ("shtech_a", "ucf_cc_50", "shtech_b", "worldexpo10")
     }
     assert found == {"shtech_a": ["sgd"], "ucf_cc_50": ["sgd"], "shtech_b": ["adam"], "worldexpo10": ["adam"]}
+
+
+def test_on_vgg_whole_images_but_sixty_patches_on_ucf_cc_50() -> None:
+    """ "We use original images … unless otherwise stated", and of UCF_CC_50: "60 patches from each image to train both methods"."""
+    whole, patches = METHOD_CSR.recipe_for("shtech_a"), METHOD_CSR.recipe_for("ucf_cc_50")
+    assert (whole.crop, whole.crop_share, whole.crops_per_image, whole.flip) == (None, 1.0, 1, 0.0)
+    assert patches.epochs * patches.crops_per_image == 60 * 60 and patches.crop == (160, 192) and patches.flip == 0.0
 
 
 @not_again_on_jax
