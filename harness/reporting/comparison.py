@@ -38,7 +38,7 @@ COMPACT = ("method", "result", "MAE", "RMSE", "published MAE", "runs", "train mi
 IMPORTANT = ("method", "MAE", trained.SHARE, GAP, "published MAE", "RMSE", "behind the best", "published RMSE", "runs")
 LEFT = frozenset({"method", "pretrained", "precision", "device", "source"})
 TOO_GOOD = 0.9  # a whole interval below this share of the published MAE is suspicious
-FLOOR = "*mean of the training counts (floor)*"
+FLOOR = "*always the {of} of the training counts (floor)*"
 
 
 def table_name(key: TableKey, kind: str) -> str:
@@ -79,9 +79,9 @@ def comparison_table(
         line = _cells(row, comparison, values, methods or {})
         rows.append([*line[:FURTHER], *extra.cells(row, further), *line[FURTHER:]])
     mark(rows, (1, 2))
-    if comparison.floor:
-        floor = [words(FLOOR), scored(comparison.floor[0]), scored(comparison.floor[1])]
-        rows.append(floor + [Cell()] * (len(headers) - len(floor)))
+    for floor in comparison.floors:
+        under = [words(FLOOR.format(of=floor.of)), scored(floor.mae), scored(floor.rmse)]
+        rows.append(under + [Cell()] * (len(headers) - len(under)))
     return Table(
         table_name(comparison.key, ""),
         title_of(comparison),

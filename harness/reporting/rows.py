@@ -11,6 +11,7 @@ import numpy as np
 from harness import metrics
 from harness.reporting.asked import budget_label, recipe_label
 from harness.reporting.crops_seen import longest
+from harness.reporting.floors import DIFFERENCE, Floor, floors, over, score
 from harness.reporting.settings import settings_of
 from harness.reporting.strata import Stratum, by_test_images, strata
 from harness.reporting.tables import Score
@@ -20,7 +21,6 @@ from harness.runs.records import Record
 PROOF = (
     "smoke"  # the built-in budget; one of one's own that is made from it has another label, and its errors are shown
 )
-DIFFERENCE = metrics.ImageMean(lambda first, second: second - first)
 
 
 @dataclass(frozen=True, order=True)
@@ -43,7 +43,7 @@ class TableKey:
 class Row:
     """One line of a comparison. `records` are its finished runs, `failures` the others.
 
-    `over_floor` is its MAE less the floor's, image by image: clearly better where the whole interval is below zero.
+    `over_floor` is its MAE less that of the lower floor, image by image: clearly better where the whole interval is below zero.
     `strata` are the true and predicted counts whose scores are averaged. `behind` is its MAE less the best row's, image by
     image, or None where the two were not tested on the same images.
     """
@@ -71,7 +71,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One table: its rows, best first, and the floor under them.
+    """One table: its rows, best first, and the floors under them.
 
     `records` are those of the rows; `hidden` are of superseded versions of their plugins and in no row.
     """
@@ -79,7 +79,7 @@ class Comparison:
     key: TableKey
     records: tuple[Record, ...]
     rows: tuple[Row, ...]
-    floor: tuple[Score, Score] | None
+    floors: tuple[Floor, ...]
     hidden: tuple[Record, ...] = ()
 
     @property
@@ -115,13 +115,15 @@ def _comparison(key: TableKey, records: list[Record], all_versions: bool) -> Com
     hidden = set() if all_versions else superseded(lines)
     shown = [group for (line, _), group in groups.items() if line not in hidden]
     titles = told_apart([group[0] for group in shown])
-    rows = sorted((_row(group, title) for group, title in zip(shown, titles, strict=True)), key=_order)
+    kept = tuple(record for record in records if line_of(record) not in hidden)
+    under = floors(kept)
+    rows = sorted((_row(group, title, under) for group, title in zip(shown, titles, strict=True)), key=_order)
     rows = [replace(row, behind=_behind(row, rows[0])) for row in rows]
     return Comparison(
         key,
-        kept := tuple(record for record in records if line_of(record) not in hidden),
+        kept,
         tuple(rows),
-        _floor([record for record in kept if record.status == "ok"]),
+        under,
         tuple(record for line in sorted(hidden) for record in lines[line]),
     )
 
@@ -130,7 +132,7 @@ def _order(row: Row) -> tuple[bool, bool, float, str]:
     return (row.mae is None, bool(row.missing), row.mae.value if row.mae else 0.0, row.title)
 
 
-def _row(group: list[Record], title: str) -> Row:
+def _row(group: list[Record], title: str, under: Sequence[Floor]) -> Row:
     finished = [record for record in group if record.status == "ok"]
     first, drawn = group[0], strata(finished)
     counts = [stratum.counts for stratum in drawn]
@@ -141,7 +143,7 @@ def _row(group: list[Record], title: str) -> Row:
         failures=tuple(record for record in group if record.status != "ok"),
         mae=score(counts, metrics.MAE) if drawn else None,
         rmse=score(counts, metrics.RMSE) if drawn else None,
-        over_floor=score([stratum.beside_floor for stratum in drawn], DIFFERENCE) if drawn else None,
+        over_floor=over(under, drawn),
         missing=_missing(group, finished),
         strata=drawn,
     )
@@ -157,12 +159,6 @@ def _missing(group: list[Record], finished: list[Record]) -> str:
         return ""
     unit = "folds" if group[0].folds else "seeds"
     return f"{there} of {expected} {unit}"
-
-
-def score(groups: Sequence[metrics.Group], metric: metrics.ImageMean) -> Score:
-    """`metric` averaged over runs (folds, seeds), with its interval; images are drawn within each of `groups`."""
-    low, high = metrics.bootstrap_interval(groups, metric)
-    return Score(metrics.grouped_mean(groups, metric), low, high)
 
 
 def paired(first: Sequence[Record], second: Sequence[Record]) -> Score | None:
@@ -184,15 +180,3 @@ def _paired(first: Sequence[Stratum], second: Sequence[Stratum]) -> Score | None
 
 def _behind(row: Row, best: Row) -> Score | None:
     return _paired(best.strata, row.strata) if row is not best and row.records else None
-
-
-def _floor(finished: Sequence[Record]) -> tuple[Score, Score] | None:
-    """What predicting each fold's training mean for every image scores: MAE and RMSE. None without a finished run."""
-    by_fold = {record.fold: record for record in finished}
-    if not by_fold:
-        return None
-    groups = [
-        (stratum.true, np.broadcast_to(stratum.train_means, stratum.true.shape))
-        for stratum in strata(list(by_fold.values()))
-    ]
-    return score(groups, metrics.MAE), score(groups, metrics.RMSE)

@@ -22,7 +22,6 @@ class Stratum:
         member: the scene (or what else the protocol's `mean_of` names), else "".
         images: their names, N.
         true, predicted: float [runs, N] counts, one line for each run (seed) of the fold.
-        train_means: float [runs, 1], what the floor of each run predicts.
     """
 
     fold: int
@@ -30,16 +29,10 @@ class Stratum:
     images: tuple[str, ...]
     true: np.ndarray
     predicted: np.ndarray
-    train_means: np.ndarray
 
     @property
     def counts(self) -> Group:
         return self.true, self.predicted
-
-    @property
-    def beside_floor(self) -> Group:
-        """Absolute errors [runs, N]: the floor's, and the runs' own."""
-        return np.abs(self.train_means - self.true), np.abs(self.predicted - self.true)
 
     @property
     def errors(self) -> dict[str, float]:
@@ -62,12 +55,11 @@ def strata(records: Sequence[Record]) -> tuple[Stratum, ...]:
         runs = by_fold[fold]
         images = sorted(_tested_on(runs[0]))
         both = np.array([_counts(run, images) for run in runs])
-        means = np.array([[run.data.train_mean] for run in runs])  # type: ignore[union-attr]
         members = _members(runs[0], images)
         for member in sorted(set(members)):
             here = np.flatnonzero(np.array(members) == member)
             names = tuple(images[place] for place in here)
-            found.append(Stratum(fold, member, names, both[:, here, 0], both[:, here, 1], means))
+            found.append(Stratum(fold, member, names, both[:, here, 0], both[:, here, 1]))
     return tuple(found)
 
 

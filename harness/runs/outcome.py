@@ -50,6 +50,7 @@ def finished(host: Host, run: Run, data: RunData, trained: Trained, results: lis
 def _data(run: Run, data: RunData, tested: int) -> dict[str, Any]:
     split, points = data.split, data.points
     samples: tuple[Sample, ...] = (*split.train, *split.val, *split.test)
+    counts = [len(points[sample.name]) for sample in split.train]
     departures = run.benchmark.departures
     return {
         "fingerprint": run.identity["data"],
@@ -58,7 +59,8 @@ def _data(run: Run, data: RunData, tested: int) -> dict[str, Any]:
         "validation_images": len(split.val),
         "test_images": tested,
         "test_images_available": len(split.test),
-        "train_mean": float(np.mean([len(points[sample.name]) for sample in (*split.train, *split.val)])),
+        "train_mean": float(np.mean(counts)),
+        "train_median": float(np.median(counts)),
         "validation_names": [sample.name for sample in split.val],
     }
 

@@ -32,7 +32,9 @@ class Plugin(_Strict):
 
 
 class Data(_Strict):
-    """What the run read. `train_mean` is the mean true count of its training images, the constant of the floor row."""
+    """What the run read. `train_mean` and `train_median` are of the true counts of its training images: the constants of the
+    floor. Records made before it was kept have no median.
+    """
 
     fingerprint: str
     departures: list[str]
@@ -41,6 +43,7 @@ class Data(_Strict):
     test_images: int
     test_images_available: int
     train_mean: float
+    train_median: float | None = None
     validation_names: list[str]
 
 

@@ -52,7 +52,7 @@ def test_copies_of_runs_leave_every_interval_exactly_as_it_is(kind: str) -> None
 
     (once,), (five,) = comparisons(runs(1)), comparisons(runs(5))
     assert [len(row.records) for row in five.rows] == [5 * max(1, folds)] * 2
-    assert five.floor == once.floor
+    assert five.floors == once.floors
     for one, other in zip(once.rows, five.rows, strict=True):
         assert (other.method, other.mae, other.rmse) == (one.method, one.mae, one.rmse)
         assert (other.over_floor, other.behind) == (one.over_floor, one.behind)
