@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Benchmark, Download
 from harness.errors import DataError, HarnessError
-from harness.files.archives import unpack
+from harness.files.archives import move_into, unpack
 
 DOWNLOADS = ".downloads"  # in the data root; kept, so that nothing is downloaded twice
 BLOCK = 1 << 16  # bytes; what is lost where a connection breaks
@@ -43,9 +44,14 @@ def fetch(
             f"{benchmark.homepage}. Unpack it to {data_root / benchmark.expected[0]}, or give an archive's address with --url."
         )
     target = data_root / benchmark.expected[0]
-    for download in downloads:
-        archive = downloaded(download, data_root / DOWNLOADS, progress)
-        unpack(archive, target, download.largest, strip=len(downloads) == 1)
+    archives = [(downloaded(download, data_root / DOWNLOADS, progress), download.largest) for download in downloads]
+    if len(archives) == 1:
+        unpack(archives[0][0], target, archives[0][1], strip=True)
+        return target
+    with tempfile.TemporaryDirectory(prefix="unpacking-", dir=data_root) as together:  # all of them or none
+        for archive, largest in archives:
+            unpack(archive, Path(together) / "all", largest, strip=False)
+        move_into(target, Path(together) / "all", "its archives")
     return target
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from harness.errors import DataError, one_line, printable
 
 HEADING = re.compile(r"#|[\"'#]*[^\W\d]")
+SEPARATORS = " \t,;"
 LONGEST_SIDE = 1 << 20  # pixels; OpenCV reads no longer picture
 NOT_SUCH_A_STRUCT = (
     AttributeError,
@@ -84,14 +85,15 @@ def read_points_file(path: Path) -> np.ndarray:
     Raises:
         DataError: unreadable, or not that.
     """
-    if path.suffix == ".mat":
+    suffix = path.suffix.lower()
+    if suffix == ".mat":
         return _mat_points(path)
     values: Any
     try:
-        if path.suffix == ".npy":
+        if suffix == ".npy":
             with path.open("rb") as file:
                 values = np.lib.format.read_array(file, allow_pickle=False)
-        elif path.suffix == ".json":
+        elif suffix == ".json":
             values = _json_points(json.loads(path.read_text(encoding="utf-8")))
         else:
             values = _text_points(path.read_text(encoding="utf-8-sig"))
@@ -132,12 +134,18 @@ def _json_points(content: Any) -> list[list[float]]:
 
 
 def _text_points(text: str) -> list[list[float]]:
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    rows = [_parts(line) for _, line in lines]
-    named = bool(rows) and all(HEADING.match(part) and not _is_number(part) for part in rows[0])
-    x, y = _columns(rows[0]) if named else (0, 1)
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    first = lines[0][1] if lines else ""
+    heading = _cells(first, tabs="\t" in first)
+    named = any(heading) and all(not cell or (HEADING.match(cell) and not _is_number(cell)) for cell in heading)
+    x, y = _columns(heading) if named else (0, 1)
+    rows = [_cells(line.rstrip(SEPARATORS), tabs=named and "\t" in first) for _, line in lines]
     points = []
     for (number, line), row in list(zip(lines, rows, strict=True))[named:]:
+        if named and len(row) > len(heading):
+            raise ValueError(
+                f"line {number} is {printable(line, 60)!r}, which has {len(row)} cells; its heading has {len(heading)}"
+            )
         if len(row) <= max(x, y) or not all(map(_is_number, (row[x], row[y]) if named else row)):
             raise ValueError(f"line {number} is {printable(line, 60)!r}")
         points.append([float(row[x]), float(row[y])])
@@ -149,12 +157,17 @@ def _text_points(text: str) -> list[list[float]]:
     return points
 
 
-def _parts(line: str) -> list[str]:
-    """The cells of a line; between semicolons a comma is that of a number, as spreadsheets write it in much of Europe."""
-    line = line.rstrip(" \t,;")
+def _cells(line: str, tabs: bool) -> list[str]:
+    """The cells of a line; between semicolons a comma is that of a number, as spreadsheets write it in much of Europe.
+
+    Args:
+        tabs: tabs are what separates cells where neither commas nor semicolons do, and blanks belong to them.
+    """
     if ";" in line:
-        return [part.strip().replace(",", ".") for part in line.split(";")]
-    return [part.strip() for part in line.split(",")] if "," in line else line.split()
+        return [cell.strip().replace(",", ".") for cell in line.split(";")]
+    if "," in line or tabs:
+        return [cell.strip() for cell in line.split("," if "," in line else "\t")]
+    return line.split()
 
 
 def _columns(heading: list[str]) -> tuple[int, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import IO, Any
 from harness.errors import DataError
 
 BLOCK = 1 << 20
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,22 @@ def unpack(archive: Path, target: Path, largest: int, strip: bool) -> int:
             count = _write(archive, members, read, temporary, largest)
         tops = list(temporary.iterdir())
         inner = tops[0] if strip and len(tops) == 1 and tops[0].is_dir() else temporary
-        target.mkdir(parents=True, exist_ok=True)
-        for item in inner.iterdir():
-            if (target / item.name).exists():
-                raise DataError(f"{target / item.name}: already there; move it away to unpack {archive.name} again")
-        for item in list(inner.iterdir()):
-            shutil.move(item, target / item.name)
+        move_into(target, inner, archive.name)
         return count
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError) as error:
+    except DAMAGED as error:
         raise DataError(f"{archive}: cannot be unpacked ({error})") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move_into(target: Path, folder: Path, what: str) -> None:
+    """Moves all that is in `folder` into `target`, beside what is there; raises `DataError` where one of it is there."""
+    target.mkdir(parents=True, exist_ok=True)
+    for item in folder.iterdir():
+        if (target / item.name).exists():
+            raise DataError(f"{target / item.name}: already there; move it away to unpack {what} again")
+    for item in list(folder.iterdir()):
+        shutil.move(item, target / item.name)
 
 
 def _write(archive: Path, members: list[_Member], read: Any, folder: Path, largest: int) -> int:
@@ -103,6 +111,8 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], Any]]:
                 return file
 
             yield [_Member(one.name, one.isdir(), one.isreg(), one.size, one) for one in tar.getmembers()], read
+            while tar.fileobj.read(BLOCK):  # type: ignore[union-attr]
+                pass  # a compressed stream has its checksum at its end, behind where a tar is read to
     else:
         raise DataError(f"{archive}: neither a zip nor a tar archive; unpack it by hand")
 

@@ -13,6 +13,7 @@ from typing import Any
 MEAN = (0.485, 0.456, 0.406)  # RGB of ImageNet, as a share of 255
 STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 FILTERS = (64, 128, 256, 512, 512)
+BATCH_NORMALIZATION_EPSILON = 1e-5  # as in torchvision
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _convolution(x: Any, filters: int, name: str, he_start: bool, batch_normaliz
         name=name,
     )(x)
     if batch_normalization:
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+        x = layers.BatchNormalization(momentum=0.9, epsilon=BATCH_NORMALIZATION_EPSILON, name=f"{name}_bn")(x)
         x = layers.ReLU(name=f"{name}_relu")(x)
     return x
 

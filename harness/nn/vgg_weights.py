@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.nn import pretrained
-from harness.nn.vgg import FILTERS, STANDARD_DEVIATION, Vgg
+from harness.nn.vgg import BATCH_NORMALIZATION_EPSILON, FILTERS, STANDARD_DEVIATION, Vgg
 from harness.nn.vgg_scale import unit_scaled
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def load_pretrained(vgg: Vgg, network: keras.Model, source: str, last: str = "")
     """Sets the layers of `vgg` in `network` from `source`: "none", "imagenet", or a weights file's path.
 
     A network with batch normalisation takes plain weights too. Untrained, it then is VGG in test, but not in training, where
-    its normalisation is by batches from the first step on.
+    its normalisation is by batches from the first step on. One without takes weights with it: folded into the convolutions.
 
     Args:
         last: the last convolution that is set; all of them where empty.
@@ -38,6 +38,8 @@ def load_pretrained(vgg: Vgg, network: keras.Model, source: str, last: str = "")
     weights = imagenet(vgg) if source == "imagenet" else read(vgg, Path(source))
     names = vgg.layer_names()
     wanted = set(names[: names.index(last or names[-1]) + 1])
+    if f"{names[0]}_bn" not in {layer.name for layer in network.layers}:
+        weights = _without_normalisation(weights)
     for layer in network.layers:
         if layer.name not in weights or layer.name.removesuffix("_bn") not in wanted:
             continue
@@ -107,15 +109,36 @@ def _read_keras(vgg: Vgg, path: Path) -> Weights:
         raise HarnessError(
             f"{path}: no weights for {', '.join(missing)}; expected the layers of keras.applications' {vgg.name.upper()}"
         )
-    weights: Weights = {name: (arrays[name][4], arrays[name][1]) for name in vgg.layer_names()}
+    return _checked(path, {name: (arrays[name][4], arrays[name][1]) for name in vgg.layer_names()})
+
+
+def _checked(path: Path, weights: Weights) -> Weights:
+    """`weights` of shapes that are VGG's, and finite; raises `HarnessError`."""
     inputs = 3
-    for name, (kernel, bias) in weights.items():
-        expected = (3, 3, inputs, inputs := FILTERS[int(name[len("block")]) - 1])
-        if kernel.shape != expected:
-            raise HarnessError(f"{path}: the kernel of {name} has shape {kernel.shape}; expected {expected}")
-        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-            raise HarnessError(f"{path}: {name} has values that are no finite numbers; get the file anew")
+    for name, arrays in weights.items():
+        filters = FILTERS[int(name[len("block")]) - 1]
+        convolution = not name.endswith("_bn")
+        for number, array in enumerate(arrays):
+            kernel = convolution and number == 0
+            shape: tuple[int, ...] = (3, 3, inputs, filters) if kernel else (filters,)
+            if array.shape != shape:
+                what = "the kernel" if kernel else "an array"
+                raise HarnessError(f"{path}: {what} of {name} has shape {array.shape}; expected {shape}")
+            if not np.isfinite(array).all():
+                raise HarnessError(f"{path}: {name} has values that are no finite numbers; get the file anew")
+        inputs = filters
     return weights
+
+
+def _without_normalisation(weights: Weights) -> Weights:
+    """Each convolution with the normalisation behind it as one: what it is in test, by the statistics of the file."""
+    folded = {name: arrays for name, arrays in weights.items() if not name.endswith("_bn")}
+    for name, (kernel, bias) in folded.items():
+        if f"{name}_bn" in weights:
+            gamma, beta, mean, variance = weights[f"{name}_bn"]
+            scale = gamma / np.sqrt(variance + BATCH_NORMALIZATION_EPSILON)
+            folded[name] = (kernel * scale, (bias - mean) * scale + beta)
+    return folded
 
 
 def _read_torchvision(vgg: Vgg, path: Path) -> Weights:
@@ -144,7 +167,7 @@ def _read_torchvision(vgg: Vgg, path: Path) -> Weights:
                 ) from None
             place += 3 if normalised else 2
         place += 1  # the pool
-    return weights
+    return _checked(path, weights)
 
 
 def _from_caffe(weights: Weights) -> Weights:

@@ -9,10 +9,12 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.benchmark import Download
@@ -33,7 +35,10 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                content = outer.files[self.path.lstrip("/")]
+                content = outer.files.get(self.path.lstrip("/"))
+                if content is None:
+                    self.send_error(404)
+                    return
                 asked = self.headers.get("Range")
                 outer.ranges.append(asked)
                 begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
@@ -106,6 +111,34 @@ def test_a_wrong_checksum_is_refused_and_not_kept(server: Server, tmp_path: Path
     with pytest.raises(DataError, match=r"(?i)hash"):
         downloaded(Download(f"{server.address}/f.zip", sha256="0" * 64), tmp_path)
     assert not list(tmp_path.glob("*f.zip"))
+
+
+@pytest.mark.parametrize("second", ["absent", "damaged"])
+def test_a_benchmark_of_two_archives_is_there_whole_or_not(server: Server, tmp_path: Path, second: str) -> None:
+    """After a second archive that did not come, or could not be unpacked, the same command begins where it is needed."""
+    frames, truth = (zip_of(tmp_path / name, {f"{name}.txt": name}) for name in ("frames", "truth"))
+    server.files["frames.zip"] = frames
+    if second == "damaged":
+        server.files["truth.zip"] = b"Rar!"
+    downloads = tuple(Download(f"{server.address}/{name}.zip") for name in ("frames", "truth"))
+    benchmark = replace(load_host().benchmark("ucsd"), downloads=downloads)
+    with pytest.raises(DataError):
+        fetch(benchmark, tmp_path / "root")
+    assert benchmark.locate(tmp_path / "root") is None
+    assert not [path for path in (tmp_path / "root").iterdir() if path.name != ".downloads"]
+    server.files["truth.zip"] = truth
+    for path in (tmp_path / "root/.downloads").glob("*truth*"):
+        path.unlink()
+    folder = fetch(benchmark, tmp_path / "root")
+    assert sorted(path.name for path in folder.iterdir()) == ["frames.txt", "truth.txt"]
+    assert not [path for path in (tmp_path / "root").iterdir() if path not in (folder, tmp_path / "root/.downloads")]
+
+
+def zip_of(path: Path, files: dict[str, str]) -> bytes:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path.read_bytes()
 
 
 def test_files_of_one_name_at_two_addresses_are_two(server: Server, tmp_path: Path) -> None:
@@ -191,3 +224,28 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "b.zip").write_bytes(good.replace(bytes(1000), bytes(999) + b"1"))
     with pytest.raises(DataError, match="cannot be unpacked"):
         archives.unpack(tmp_path / "b.zip", tmp_path / "target", 10_000, strip=False)
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "tar.xz", "zip"])
+def test_one_wrong_byte_anywhere_is_noticed(tmp_path: Path, kind: str) -> None:
+    """Of the data, the compressor's own marks, or the checksum at the end: never files that are not those that were packed."""
+    generator = np.random.default_rng(3)
+    content = " ".join(map(str, generator.integers(0, 1000, 4000))).encode()
+    good = tmp_path / f"good.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(good, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("points.txt", content)
+    else:
+        with tarfile.open(good, f"w:{kind.removeprefix('tar.')}") as tar:
+            info = tarfile.TarInfo("points.txt")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    packed = good.read_bytes()
+    begin, end = len(packed) // 10, len(packed) * 8 // 10
+    for number, place in enumerate(generator.integers(begin, end, 25)):
+        damaged = bytearray(packed)
+        damaged[place] ^= 0xFF
+        (tmp_path / "bad").write_bytes(damaged)
+        with pytest.raises(DataError, match="bad: "):
+            archives.unpack(tmp_path / "bad", tmp_path / f"target{number}", 1 << 20, strip=False)
+        assert not (tmp_path / f"target{number}").exists()

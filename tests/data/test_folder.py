@@ -197,11 +197,38 @@ def test_bad_points_are_named(tmp_path: Path, name: str, content: bytes, message
         "head number,Y,X\n1,3.25,80.5\n2,60,1\n3,8,7.5\n",  # and in any order
         "80,5;3,25\n1;60\n7,5;8,0;1\n",  # commas of numbers between semicolons
         "x;y\n80,5;3,25\n1;60\n7,5;8\n",
+        "head id\tY\tX\n1\t3.25\t80.5\n2\t60\t1\n3\t8\t7.5\n",  # a blank within a heading between tabs
+        "\tx\ty\n0\t80.5\t3.25\n1\t1\t60\n2\t7.5\t8\n",  # as pandas writes a frame with its index
+        ",x,y\n0,80.5,3.25\n1,1,60\n2,7.5,8\n",
+        "x,y,\n80.5,3.25,a\n1,60,b\n7.5,8,c\n",
     ],
 )
 def test_texts_that_are_points(content: str, tmp_path: Path) -> None:
     path = tmp_path / "photo.csv"
     path.write_text(content, encoding="utf-8")
+    np.testing.assert_array_equal(read_points_file(path), POINTS)
+
+
+@pytest.mark.parametrize("content", ["x y\n0 80 30\n", "x\ty\n0\t80\t30\n", "x,y\n0,80,30\n"])
+def test_a_row_with_more_cells_than_the_heading_is_refused(content: str, tmp_path: Path) -> None:
+    """As R writes a frame with its row names: which of the cells are x and y, nothing says."""
+    (tmp_path / "photo.txt").write_text(content)
+    with pytest.raises(DataError, match=r"photo\.txt: no head points .*line 2 .*has 3 cells; its heading has 2"):
+        read_points_file(tmp_path / "photo.txt")
+
+
+@pytest.mark.parametrize("ending", [".MAT", ".Npy", ".JSON", ".TXT"])
+def test_endings_in_capitals_are_endings(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"photo{ending}"
+    if ending == ".MAT":
+        savemat(path, {"annPoints": POINTS}, appendmat=False)
+    elif ending == ".Npy":
+        with path.open("wb") as file:
+            np.save(file, POINTS)
+    elif ending == ".JSON":
+        path.write_text(json.dumps(POINTS.tolist()))
+    else:
+        np.savetxt(path, POINTS)
     np.testing.assert_array_equal(read_points_file(path), POINTS)
 
 

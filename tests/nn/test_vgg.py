@@ -141,3 +141,59 @@ def test_a_pretrained_part_of_a_plugin_s_own_is_not_taken_for_vgg(tmp_path: Path
     own.write_bytes(b"what only its build can read")
     method, options = SimpleNamespace(pretrained="resnet50"), SimpleNamespace(pretrained=str(own))
     _check_pretrained([SimpleNamespace(run=SimpleNamespace(method=method, options=options))])
+
+
+def torchvision_with_normalisation(path: Path, vgg: Vgg) -> dict[str, np.ndarray]:
+    """A state dict of torchvision's VGG with batch normalisation, drawn so that its features stay of order 1."""
+    from safetensors.numpy import save_file
+
+    generator, state, place, inputs = np.random.default_rng(0), {}, 0, 3
+    for name in vgg.layer_names():
+        filters = (64, 128, 256, 512, 512)[int(name[5]) - 1]
+        place += name.endswith("conv1") and bool(place)
+        state[f"features.{place}.weight"] = generator.normal(0, 0.01, (filters, inputs, 3, 3)).astype("f4")
+        state[f"features.{place}.bias"] = generator.normal(0, 0.1, filters).astype("f4")
+        for part, (low, high) in {
+            "weight": (0.5, 1.5),
+            "bias": (-0.2, 0.2),
+            "running_mean": (-0.1, 0.1),
+            "running_var": (0.5e-4 * 9 * inputs, 2e-4 * 9 * inputs),
+        }.items():
+            state[f"features.{place + 1}.{part}"] = generator.uniform(low, high, filters).astype("f4")
+        place, inputs = place + 3, filters
+    save_file(state, path)
+    return state
+
+
+def test_normalisation_is_folded_into_a_network_without_it(tmp_path: Path) -> None:
+    """The two networks of one file with batch normalisation, that with it and that without, are one function in test."""
+    path = tmp_path / "vgg16_bn.safetensors"
+    torchvision_with_normalisation(path, VGG16)
+    image = keras.Input((None, None, 3))
+    photo = np.random.default_rng(1).integers(0, 256, (1, 32, 48, 3)).astype(np.float32)
+    outputs = []
+    for levels in (VGG16.levels(normalize(image), batch_normalization=True), [VGG16.blocks(normalize(image))]):
+        network = keras.Model(image, levels[-1])
+        vgg_weights.load_pretrained(VGG16, network, str(path))
+        outputs.append(keras.ops.convert_to_numpy(network(photo, training=False)))
+    assert outputs[0].std() > 0.05
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-3, atol=1e-4 * outputs[0].max())
+
+
+@pytest.mark.parametrize("part", ["27.weight", "27.bias", "28.running_var"])
+@pytest.mark.parametrize("wrong", ["not a number", "another shape"])
+def test_what_is_wrong_with_a_torchvision_file_is_said_before_any_training(
+    tmp_path: Path, part: str, wrong: str
+) -> None:
+    from safetensors.numpy import save_file
+
+    state = torchvision_with_normalisation(tmp_path / "good.safetensors", VGG16)
+    vgg_weights.check(VGG16, str(tmp_path / "good.safetensors"))
+    name = next(key for key in state if key == f"features.{part}")
+    if wrong == "not a number":
+        state[name].flat[3] = np.nan
+    else:
+        state[name] = state[name][:3].copy()
+    save_file(state, tmp_path / "bad.safetensors")
+    with pytest.raises(HarnessError, match=r"bad\.safetensors: .*(no finite numbers|has shape)"):
+        vgg_weights.check(VGG16, str(tmp_path / "bad.safetensors"))

@@ -288,7 +288,7 @@ def test_on_vgg_the_optimiser_is_sgd_where_sizes_differ() -> None:
 
 
 def test_on_vgg_whole_images_but_sixty_patches_on_ucf_cc_50() -> None:
-    """ "We use original images … unless otherwise stated", and of UCF_CC_50: "60 patches from each image to train both methods"."""
+    """Section III-F: "original images … unless otherwise stated". IV-B: "60 patches from each image to train both methods"."""
     whole, patches = METHOD_CSR.recipe_for("shtech_a"), METHOD_CSR.recipe_for("ucf_cc_50")
     assert (whole.crop, whole.crop_share, whole.crops_per_image, whole.flip) == (None, 1.0, 1, 0.0)
     assert patches.epochs * patches.crops_per_image == 60 * 60 and patches.crop == (160, 192) and patches.flip == 0.0

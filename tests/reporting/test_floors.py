@@ -22,7 +22,7 @@ def test_both_constants_against_numpy() -> None:
 
 
 def test_a_row_must_beat_the_lower_of_them() -> None:
-    """Errors of 14, 4 and 4 are clearly better than 15, 5 and 5, as far as the mean (25) is off, not than the 10, 0 and 10 of the median."""
+    """Errors of 14, 4 and 4 are clearly better than the 15, 5 and 5 of the mean (25), not than the median's 10, 0 and 10."""
     ((row,),) = (table.rows for table in comparisons([make_record(predicted=(24, 24, 34))]))
     assert row_title(row) == "MCNN"
     ((row,),) = (table.rows for table in comparisons([make_record(predicted=(24, 24, 34), train_median=20.0)]))
@@ -41,7 +41,7 @@ def test_constants_are_those_of_the_folds() -> None:
 
 
 def test_of_records_without_a_median_the_mean_stands_alone() -> None:
-    """Older records have none. One that has lends it to the rest, which trained on the same images; a fold without has no floor."""
+    """Older records have none. One that has lends it to the rest, which trained on the same images, within its fold."""
     old, new = make_record(), make_record("csrnet", train_median=20.0)
     assert [floor.of for floor in floors([old])] == ["mean"]
     assert [floor.of for floor in floors([old, new])] == ["mean", "median"]

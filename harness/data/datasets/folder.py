@@ -88,7 +88,7 @@ def index(folder: Path) -> tuple[Sample, ...]:
 def read_points(sample: Sample) -> np.ndarray:
     """Head points float64 [N, 2] of one picture."""
     assert sample.annotation is not None
-    if sample.annotation.suffix == ".json" and coco.is_coco(sample.annotation):
+    if sample.annotation.suffix.lower() == ".json" and coco.is_coco(sample.annotation):
         return coco.points_of(sample.annotation, sample.groups["key"])
     return read_points_file(sample.annotation)
 
@@ -166,4 +166,8 @@ def _truth(picture: Path, files: dict[str, Path], others: list[Path]) -> Path:
 
 
 def _catalogues(place: Path) -> list[Path]:
-    return [path for path in sorted(place.glob("*.json")) if coco.is_coco(path)] if place.is_dir() else []
+    return (
+        [path for path in sorted(place.iterdir()) if path.suffix.lower() == ".json" and coco.is_coco(path)]
+        if place.is_dir()
+        else []
+    )
