@@ -122,7 +122,11 @@ class Recipe:
 
 
 def _used(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value or key not in LEFT_OUT}
+    used = {key: value for key, value in values.items() if value or key not in LEFT_OUT}
+    names = list(used.get("rates", ()))
+    if names != sorted(names):  # of them the first that fits counts, and keys are sorted before they are hashed
+        used["rates_in_order"] = names
+    return used
 
 
 COMMON = Recipe(

@@ -198,8 +198,12 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:
-    """What is not among the rows, in words: superseded versions, and runs that failed."""
-    lines = []
+    """What is not among the rows, in words: superseded versions, runs that failed, and what is missing of others."""
+    lines = [
+        f"**ended early**: {record.name}: a callback of a plugin ended it after {record.training.epochs} epochs"
+        for record in comparison.records
+        if record.training and record.training.stopped
+    ]
     if comparison.hidden:
         runs = Counter((name_of(record), record.plugin.version) for record in comparison.hidden)
         what = ", ".join(

@@ -20,9 +20,7 @@ def epoch_lines(clock: Callable[[], float] = time.time) -> Callable[[str, Mappin
         now = clock()
         if kind == "start":
             began, first = now, values["resumed_at"]
-            said = f"{values['epochs']} epochs of {values['steps']} steps" + (
-                f", {first} of them done" if first else ""
-            )
+            said = _length(values) + (f", {first} of them done" if first else "")
         elif kind == "epoch":
             said = _of_epoch(values, (now - began) / max(1, values["epoch"] - first))
         elif kind == "test" and not tested:
@@ -32,6 +30,14 @@ def epoch_lines(clock: Callable[[], float] = time.time) -> Callable[[str, Mappin
         return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))}  {said}"
 
     return line
+
+
+def _length(values: Mapping[str, Any]) -> str:
+    """Where a budget is of steps the last epoch may be short."""
+    epochs, steps, last = values["epochs"], values["steps"], values["last_steps"]
+    if epochs == 1:
+        return f"1 epoch of {last} steps"
+    return f"{epochs} epochs of {steps} steps" + (f", the last of {last}" if last != steps else "")
 
 
 def _of_epoch(values: Mapping[str, Any], seconds: float) -> str:

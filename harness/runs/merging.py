@@ -28,9 +28,9 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
     there = {record.id: record for record in records.read_all([into] if into.is_dir() else [])[0]}
     added, conflicts = [], []
     for source in sources:
-        found, unreadable = records.read_all([source])
+        found, unreadable = records.read_with_folders([source])
         conflicts += [f"{item.path}: {item.reason}" for item in unreadable]
-        for record in found:
+        for its_folder, record in found:
             mine = there.get(record.id)
             if mine is not None and (mine.status == "ok" or record.status != "ok"):
                 if difference := differs(mine, record):
@@ -39,7 +39,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
             folder = into / record.name
             folder.mkdir(parents=True, exist_ok=True)
             records.write(folder, record)
-            pictures = source / record.name / examples.FOLDER
+            pictures = its_folder / examples.FOLDER
             if pictures.is_dir():
                 shutil.copytree(pictures, folder / examples.FOLDER, dirs_exist_ok=True)
             there[record.id] = record

@@ -92,6 +92,7 @@ def _training(progress: Progress) -> dict[str, Any]:
         "best_epoch": progress.best_epoch,
         "best_val_mae": progress.best,
         "history": progress.history,
+        "stopped": progress.stopped,
     }
 
 

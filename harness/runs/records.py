@@ -75,7 +75,10 @@ class Epoch(_Strict):
 
 
 class Training(_Strict):
-    """How training went. `wait_share` is the part of its seconds spent waiting for data; `learned` is `Method.learned`."""
+    """How training went. `wait_share` is the part of its seconds spent waiting for data; `learned` is `Method.learned`.
+
+    `stopped`: whether a callback of a plugin ended it before its length.
+    """
 
     epochs: int
     steps: int
@@ -85,6 +88,7 @@ class Training(_Strict):
     best_val_mae: float
     history: list[Epoch]
     learned: dict[str, float] = {}
+    stopped: bool = False
 
 
 class Located(_Strict):
@@ -230,8 +234,17 @@ def write(folder: Path, record: Record) -> Path:
 
 
 def read_all(folders: Iterable[Path]) -> tuple[list[Record], list[Unreadable]]:
-    """Every record below `folders`, ordered by name, and the files that are no valid record."""
-    records: dict[str, Record] = {}
+    """Every record below `folders`, ordered by name, and the files that are no valid record.
+
+    Of several records of one run the first finished one, or the first, where none has finished.
+    """
+    found, unreadable = read_with_folders(folders)
+    return [record for _, record in found], unreadable
+
+
+def read_with_folders(folders: Iterable[Path]) -> tuple[list[tuple[Path, Record]], list[Unreadable]]:
+    """`read_all`, each record behind the folder it lies in."""
+    records: dict[str, tuple[Path, Record]] = {}
     unreadable = []
     with _no_garbage_collection():
         for path in _files(folders):
@@ -240,8 +253,10 @@ def read_all(folders: Iterable[Path]) -> tuple[list[Record], list[Unreadable]]:
             except HarnessError as error:
                 unreadable.append(Unreadable(path, str(error).removeprefix(f"{path}: ")))
                 continue
-            records.setdefault(record.id, record)
-    return sorted(records.values(), key=lambda record: record.name), unreadable
+            _, kept = records.setdefault(record.id, (path.parent, record))
+            if kept.status != "ok" and record.status == "ok":  # it failed on one machine, and was run again on another
+                records[record.id] = path.parent, record
+    return sorted(records.values(), key=lambda each: each[1].name), unreadable
 
 
 @contextmanager

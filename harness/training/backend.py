@@ -100,7 +100,7 @@ def prepare(seed: int, precision: str = "float32") -> None:
 
 
 def random_states() -> dict[str, np.ndarray]:
-    """What draws random numbers beside Keras' seed generators, which are variables: PyTorch's own generators (its dropout)."""
+    """The states of generators that only this backend has: PyTorch's own (its dropout)."""
     import keras
 
     if keras.backend.backend() != "torch":

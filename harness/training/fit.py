@@ -151,7 +151,13 @@ def _opened(job: Job) -> _Session:
     progress = state.read_progress(job.folder / STATE) or state.Progress()
     if said := backend.emulated(run.request.precision):
         job.report("warning", said=said)
-    job.report("start", epochs=length.epochs, steps=length.steps_per_epoch, resumed_at=progress.epoch)
+    job.report(
+        "start",
+        epochs=length.epochs,
+        steps=length.steps_per_epoch,
+        last_steps=length.steps_of(length.epochs - 1),
+        resumed_at=progress.epoch,
+    )
     ends = stage_ends(run.recipe.stages, length.epochs)
     found = resident(data.crops, data.memory) if run.request.resident else ""
     if isinstance(found, Resident):

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.files.atomic import replacing
-from harness.training import backend
+from harness.training.random_states import random_states, set_random_states
 
 STATE = "state.npz"
 RANDOM = "random:"
@@ -43,7 +43,7 @@ def save(path: Path, progress: Progress, trainer: Any) -> None:
     All or nothing.
     """
     arrays = {f"v{number}": np.asarray(value) for number, value in enumerate(_values(trainer))}
-    arrays |= {f"{RANDOM}{name}": value for name, value in backend.random_states().items()}
+    arrays |= {f"{RANDOM}{name}": value for name, value in random_states().items()}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)  # type: ignore[arg-type]
 
@@ -71,7 +71,7 @@ def restore(path: Path, trainer: Any) -> None:
         for number, variable in enumerate(variables):
             variable.assign(content[f"v{number}"])
         drawn = {name.removeprefix(RANDOM): content[name] for name in content.files if name.startswith(RANDOM)}
-    backend.set_random_states(drawn)
+    set_random_states(drawn)
 
 
 def _variables(trainer: Any) -> list[Any]:

@@ -435,7 +435,12 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
         "@hookimpl\n"
         "def harness_callbacks(run): raise RuntimeError('no server')\n"
     )
-    done = harness("bench", "--methods", "tiny", *SMOKE, "--plugin", "extras.py", "--plugin", "raising.py")
+    for name, returned in (("nothing", "None"), ("alone", "__import__('keras').callbacks.Callback()"), ("odd", "[7]")):
+        (tmp_path / f"{name}.py").write_text(
+            f"from harness import hookimpl\n@hookimpl\ndef harness_callbacks(run): return {returned}\n"
+        )
+    odd = [part for name in ("nothing", "alone", "odd") for part in ("--plugin", f"{name}.py")]
+    done = harness("bench", "--methods", "tiny", *SMOKE, "--plugin", "extras.py", "--plugin", "raising.py", *odd)
     assert done.returncode == 0, done.stdout
     (record,), _ = records.read_all([tmp_path / "runs"])
     assert record.results is not None and record.training is not None
@@ -449,7 +454,13 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
     for name in ("4", "8"):
         f1 = 2 * sum(one.matched[name] for one in located) / (heads + record.results.extra["found"])
         assert record.results.extra[f"f1_{name}"] == pytest.approx(f1)
-    for complaint in ("metric odd raised ZeroDivisionError", "harness_callbacks raised RuntimeError: no server"):
+    for complaint in (
+        "metric odd raised ZeroDivisionError",
+        "harness_callbacks raised RuntimeError: no server",
+        "plugin nothing: harness_callbacks returned NoneType; expected a list of keras.callbacks.Callback",
+        "plugin alone: harness_callbacks returned Callback; expected a list",
+        "plugin odd: harness_callbacks returned ['int']; expected a list",
+    ):
         assert complaint in record.message and complaint in done.stderr
     lines = (tmp_path / "epochs.txt").read_text().splitlines()
     assert [int(line.split()[1]) for line in lines] == list(range(record.training.epochs))

@@ -25,7 +25,7 @@ from harness.reporting.published import PublishedValue
 from harness.reporting.rows import comparisons
 from harness.reporting.runtime import runtime_tables
 from harness.reporting.tables import Cell, Score, Table, ranked
-from harness.runs import records
+from harness.runs import examples, records
 from harness.runs.merging import merge
 from harness.runs.records import Record
 from harness.runs.runtime_records import RuntimeRecord
@@ -329,6 +329,35 @@ def test_an_ok_record_takes_the_place_of_a_failed_one(tmp_path: Path) -> None:
     written(tmp_path / "b", make_record())
     assert merge([tmp_path / "b"], tmp_path / "a").added
     assert records.read_all([tmp_path / "a"])[0][0].status == "ok"
+
+
+@pytest.mark.parametrize("order", [("laptop", "cluster"), ("cluster", "laptop")])
+def test_a_failed_record_hides_no_finished_one(tmp_path: Path, order: tuple[str, str]) -> None:
+    """It ran out of memory on one machine, and was run again on another: the run is the same one."""
+    written(tmp_path / "laptop", make_record(status="oom"))
+    written(tmp_path / "cluster", make_record())
+    (record,), _ = records.read_all([tmp_path / name for name in order])
+    assert record.status == "ok"
+
+
+@pytest.mark.parametrize("where", ["machines/one/NAME", "NAME"])
+def test_pictures_come_along_from_wherever_a_record_lies(tmp_path: Path, where: str) -> None:
+    source = tmp_path / where.replace("NAME", make_record().name)
+    source.mkdir(parents=True)
+    records.write(source, make_record())
+    (source / examples.FOLDER).mkdir()
+    (source / examples.FOLDER / "a.jpg").write_bytes(b"jpeg")
+    merge([tmp_path / "machines" if "machines" in where else source], tmp_path / "here")
+    assert (tmp_path / "here" / make_record().name / examples.FOLDER / "a.jpg").read_bytes() == b"jpeg"
+
+
+def test_a_run_that_a_callback_ended_is_named_under_its_table() -> None:
+    content = make_record().model_dump()
+    content["training"]["stopped"] = True
+    table = comparison_table(comparisons([Record.model_validate(content)])[0], [])
+    (line,) = (note for note in table.notes if note.startswith("**ended early**"))
+    assert make_record().name in line and "after 1 epochs" in line
+    assert not any("ended early" in note for note in comparison_table(comparisons([make_record()])[0], []).notes)
 
 
 def test_a_diff_for_a_pull_request(runs: Path, harness: Any) -> None:

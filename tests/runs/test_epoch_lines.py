@@ -14,7 +14,7 @@ def test_a_run_that_goes_on_tells_what_is_left() -> None:
     now = [noon]
     line = epoch_lines(lambda: now[0])
     assert line("starting", {}) == ""
-    assert line("start", {"epochs": 8, "steps": 90, "resumed_at": 2}) == (
+    assert line("start", {"epochs": 8, "steps": 90, "last_steps": 90, "resumed_at": 2}) == (
         "2026-05-04 12:00:00  8 epochs of 90 steps, 2 of them done"
     )
     assert line("step", {"step": 1, "total": 720, "loss": 0.3}) == ""
@@ -29,3 +29,10 @@ def test_a_run_that_goes_on_tells_what_is_left() -> None:
     assert line("epoch", {**EPOCH, "epoch": 8}).endswith("MAE of crops 8.122  23 s")
     assert line("test", {"done": 1, "total": 182}) == "2026-05-04 14:30:00  test on 182 images"
     assert line("test", {"done": 2, "total": 182}) == ""
+
+
+def test_the_length_of_a_budget_of_steps_is_said_to_the_step() -> None:
+    """20 of the 68 steps of a pass; and 20,000 steps, which are 294 passes and 8 steps."""
+    for epochs, last, said in ((1, 20, "1 epoch of 20 steps"), (295, 8, "295 epochs of 68 steps, the last of 8")):
+        line = epoch_lines(lambda: 0.0)("start", {"epochs": epochs, "steps": 68, "last_steps": last, "resumed_at": 0})
+        assert line.endswith(f"  {said}")

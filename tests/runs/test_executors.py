@@ -62,6 +62,17 @@ def test_what_an_engine_says_of_a_cell_that_another_bench_runs_is_not_written(tm
     assert records.read(tmp_path / records.FILE).id == record.id
 
 
+@pytest.mark.parametrize("there", ["oom", "damaged", "nothing"])
+def test_what_came_back_takes_the_place_of_an_earlier_try(tmp_path: Path, there: str) -> None:
+    record = make_record()
+    job = Job({}, record.name, str(tmp_path), None, [], 1, None, {"id": record.id})
+    if there == "oom":
+        records.write(tmp_path, make_record(status="oom"))
+    elif there == "damaged":
+        (tmp_path / records.FILE).write_text("{")
+    assert remote.received(job, record.model_dump_json()) == record == records.read(tmp_path / records.FILE)
+
+
 def test_gpus_that_were_chosen_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     assert local.gpus() == ["2", "3"]

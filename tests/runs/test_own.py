@@ -13,7 +13,7 @@ from harness.budgets import BUDGETS, Budget, plan
 from harness.errors import HarnessError
 from harness.host.plugins import Host, Plugin, load_host
 from harness.method import COMMON, FINE_TUNING, Method, Recipe, Sigma, Stage, Variant
-from harness.run import Request, Run
+from harness.run import Request, Run, identity_hash
 from harness.runs import own
 from harness.runs.resolve import resolve
 
@@ -250,3 +250,12 @@ def test_built_in_budgets_say_what_they_said() -> None:
 def test_budgets_that_contradict_themselves(budget: dict[str, Any], message: str) -> None:
     with pytest.raises(HarnessError, match=message):
         own.budget("mine", budget)
+
+
+def test_the_order_of_rates_is_part_of_a_run() -> None:
+    """Of the names that fit a layer the first counts. One name, or sorted ones, leave ids as they were."""
+    stage = Stage(rates={"*": 0.1, "head*": 1.0})
+    other = Stage(rates={"head*": 1.0, "*": 0.1})
+    first, second = (Recipe("slow", 1, stages=(one,)).as_json() for one in (stage, other))
+    assert identity_hash(first) != identity_hash(second)
+    assert "rates_in_order" not in first["stages"][0] and second["stages"][0]["rates_in_order"] == ["head*", "*"]

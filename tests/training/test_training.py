@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from harness.runs.resolve import resolve
 from harness.training import backend, state
 from harness.training import fit as training
 from harness.training.network import learning_rate
+from harness.training.random_states import random_states, set_random_states
 
 PLUGIN = ROOT / "tests" / "methods_on_trial.py"
 SAMPLES = SYNTH.index(Path())
@@ -81,6 +83,33 @@ def test_a_run_that_was_stopped_ends_as_if_it_was_not(tmp_path: Path, recipe: st
     assert len(resumed.progress.history) == len(whole.progress.history)
     for left, right in zip(resumed.progress.history, whole.progress.history, strict=True):
         assert {**left, "seconds": 0, "waited": 0} == {**right, "seconds": 0, "waited": 0}
+
+
+def test_a_loss_that_draws_without_a_seed_goes_on_drawing(tmp_path: Path) -> None:
+    """Keras' own generator, which such draws come from, is no variable of the network; nor are Python's and NumPy's."""
+
+    def drawing(batch: Any, outputs: Any, options: Any) -> Any:
+        import keras
+
+        noise = keras.random.uniform((1,))[0]
+        return {"density": (0.5 + noise) * run.method.loss(batch, outputs, options)["density"]}
+
+    run = make_run()
+    drawn = replace(run, method=replace(run.method, loss=drawing))
+    whole = train(drawn, tmp_path / "whole")
+    assert train(drawn, tmp_path / "stopped", 2) is None
+    resumed = train(drawn, tmp_path / "stopped")
+    for left, right in zip(weights_of(whole), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_generators_go_on_where_they_were() -> None:
+    random.seed(5), np.random.seed(5), random.gauss(0, 1), np.random.normal()  # the latter hold a second number back
+    states = random_states()
+    expected = [(random.random(), random.gauss(0, 1), np.random.normal(), np.random.random()) for _ in range(3)]
+    random.seed(6), np.random.seed(6)
+    set_random_states(states)
+    assert [(random.random(), random.gauss(0, 1), np.random.normal(), np.random.random()) for _ in range(3)] == expected
 
 
 def test_a_run_in_float16_continues(tmp_path: Path) -> None:

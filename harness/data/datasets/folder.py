@@ -166,8 +166,5 @@ def _truth(picture: Path, files: dict[str, Path], others: list[Path]) -> Path:
 
 
 def _catalogues(place: Path) -> list[Path]:
-    return (
-        [path for path in sorted(place.iterdir()) if path.suffix.lower() == ".json" and coco.is_coco(path)]
-        if place.is_dir()
-        else []
-    )
+    texts = [path for path in sorted(place.iterdir()) if path.suffix.lower() == ".json"] if place.is_dir() else []
+    return [path for path in texts if coco.is_coco(path)]

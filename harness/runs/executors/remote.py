@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness.errors import HarnessError
 from harness.runs import records
 from harness.runs.executors import Job
 from harness.runs.executors.cell_process import LOCK, run_job
@@ -38,12 +39,24 @@ def run_here(job: dict[str, Any], environment: Mapping[str, str] | None = None) 
 
 
 def received(job: Job, answer: str) -> Record:
-    """The record in `answer`, written to the job's folder where that machine's file system is not this one's."""
+    """The record in `answer`, written to the job's folder where that machine's file system is not this one's.
+
+    What lies there then is of an earlier try, and makes room.
+    """
     record = Record.model_validate_json(answer)
     folder = folder_of(job)
-    if not (folder / records.FILE).is_file():
+    if not _there(folder / records.FILE, record):
         records.write(folder, record)
     return record
+
+
+def _there(path: Path, record: Record) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        return records.read(path) == record
+    except HarnessError:
+        return False
 
 
 def keep(job: Job, record: Record) -> None:
