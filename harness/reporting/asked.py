@@ -50,23 +50,34 @@ def recipe_told(records: Sequence[Record]) -> str:
     own_one = f"recipe {records[0].recipe}: {own.told(asked)}{_capped(recipe, asked)} – " if asked else ""
     if not is_common(records[0]):
         return f"{own_one or 'recipe paper: '}each method as its paper trained it, within the budget"
+    same = "the same for all" + (", but for the rate" if _two_rates(records) else "")
     how = f"{_stages(records)}{_averaged(recipe)}, random crops, flips, density maps of {_kernels(recipe)}"
-    return f"{own_one or 'recipe common: '}the same for all – {how}{before}"
+    return f"{own_one or 'recipe common: '}{same} – {how}{before}"
 
 
 def _stages(records: Sequence[Record]) -> str:
     """Optimisers and rates; where networks that begin from published weights have rates of their own, both."""
-    by_start = {record.pretrained != "none": record.identity["recipe"]["stages"] for record in records}
-    stages = by_start.get(False) or by_start[True]
-    tuned = by_start.get(True, stages)
+    stages, tuned = _both(records)
     return "; then ".join(
         f"{stage['optimizer']}, learning rate {_rates(stage['learning_rate'], other['learning_rate'])} ({stage['decay']})"
         for stage, other in zip(stages, tuned, strict=True)
     )
 
 
+def _both(records: Sequence[Record]) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    """The stages of networks that begin from new weights, and of those that begin from published ones."""
+    by_start = {record.pretrained != "none": record.identity["recipe"]["stages"] for record in records}
+    stages = by_start.get(False) or by_start[True]
+    return stages, by_start.get(True, stages)
+
+
+def _two_rates(records: Sequence[Record]) -> bool:
+    pairs = zip(*_both(records), strict=True)
+    return any(stage["learning_rate"] != other["learning_rate"] for stage, other in pairs)
+
+
 def _rates(rate: float, tuned: float) -> str:
-    return f"{rate:g}" + (f", {tuned:g} for networks that begin from published weights" if tuned != rate else "")
+    return f"{rate:g}" + (f" from new weights, {tuned:g} from published ones" if tuned != rate else "")
 
 
 def _averaged(recipe: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.method import Method
 from harness.metrics import Metric
@@ -26,6 +26,7 @@ HEADERS = (
     "published RMSE",
     GAP,
     trained.SHARE,
+    trained.CHECKPOINT,
     "runs",
     "seeds",
     "train min",
@@ -33,9 +34,13 @@ HEADERS = (
     "precision",
     "device",
 )
-FURTHER = HEADERS.index("runs")  # before it stand the metrics of plugins
+FURTHER = HEADERS.index(trained.CHECKPOINT)  # before it stand the metrics of plugins
 COMPACT = ("method", "result", "MAE", "RMSE", "published MAE", "runs", "train min")
-IMPORTANT = ("method", "MAE", trained.SHARE, GAP, "published MAE", "RMSE", "behind the best", "published RMSE", "runs")
+IMPORTANT = (
+    *("method", "MAE", trained.SHARE, GAP, "published MAE", "RMSE", "pretrained"),
+    *("behind the best", "published RMSE", "runs"),
+)
+SETTINGS = frozenset({"runs", "seeds", "pretrained", "precision", "device"})
 LEFT = frozenset({"method", "pretrained", "precision", "device", "source"})
 TOO_GOOD = 0.9  # a whole interval below this share of the published MAE is suspicious
 FLOOR = "*always the {of} of the training counts (floor)*"
@@ -91,6 +96,7 @@ def comparison_table(
         LEFT,
         section_of(comparison.key),
         IMPORTANT,
+        SETTINGS,
     )
 
 
@@ -129,16 +135,16 @@ def _cells(row: Row, comparison: Comparison, values: list[PublishedValue], metho
     found = [published_of(values, row.method, dataset, metric) for metric in ("mae", "rmse")]
     head = [words(title, row.title), scored(row.mae), scored(row.rmse), signed(row.behind), *map(printed, found)]
     head += [gap(row, found[0]), trained.as_cell(trained.share(row, methods))]
-    return [*head, *training_cells(row)]
+    return [*head, words(trained.chosen(row)), *training_cells(row)]
 
 
 def training_cells(row: Row) -> list[Cell]:
     """Runs (or how the row failed), seeds, minutes, pretrained part, precision and devices."""
     some = row.runs[0]
-    how = [words(some.pretrained), words(some.precision)]
+    how = [Cell(file_alone(some.pretrained), some.pretrained), words(some.precision)]
     if not row.records:
         return [words(some.status), Cell(), Cell(), *how, Cell()]
-    minutes = statistics.fmean(record.training.seconds for record in row.records) / 60  # type: ignore[union-attr]
+    minutes = statistics.fmean(map(trained.minutes, row.records))
     devices = sorted({f"{record.environment['device']}, {record.environment['backend']}" for record in row.records})
     return [
         Cell(str(len(row.records)), len(row.records)),
@@ -149,26 +155,24 @@ def training_cells(row: Row) -> list[Cell]:
     ]
 
 
+def file_alone(pretrained: str) -> str:
+    """ "file vgg16.h5 58e75f58" without the digest of its content, which is in records."""
+    kind, _, rest = pretrained.partition(" ")
+    return rest.rpartition(" ")[0] if kind == "file" and " " in rest else pretrained
+
+
 def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapping[str, Method]) -> list[str]:
     first, key = comparison.records[0], comparison.key
     finished = [record for record in comparison.records if record.status == "ok"]
-    lines = [budget_told(first), recipe_told(finished or list(comparison.records))]
+    lines = [budget_told(first), recipe_told(finished or list(comparison.records)), _seeds_told(comparison)]
     if key.select == "test-oracle":
         lines.append(
             "the checkpoint was chosen by its error on the test set, as many papers did: these numbers are too good, and are "
             "never mixed with others"
         )
     else:
-        lines.append("the checkpoint was chosen on images held out of training; the test images were looked at once")
-    seeds = len({record.seed for record in comparison.records})
-    if first.folds:
-        both = " and seeds" if seeds > 1 else ""
-        lines.append(f"{first.folds}-fold cross-validation; MAE and RMSE are means over folds{both}")
-    elif seeds > 1:
-        lines.append(f"means over {seeds} seeds")
-    if seeds > 1:
         lines.append(
-            "intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images"
+            "the checkpoint was chosen on images held out of training; of each run the test images were counted once"
         )
     protocol = first.identity.get("protocol", {})
     if tested_on := protocol.get("tested_on"):
@@ -177,16 +181,18 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
         lines.append(f"MAE and RMSE are means over the {mean_of}s of the test set, as in the papers")
     lines += data_lines(finished)
     plugins = sorted({f"{record.plugin.distribution} {record.plugin.version}" for record in finished})
-    lines += [f"trained by {', '.join(plugins)}"] if plugins else []
+    lines += [f"trained by {', '.join(plugins)}{libraries(finished)}"] if plugins else []
     sources = sorted({f"{v.paper}, {v.table}" for v in values if v.dataset == key.dataset and _shown(comparison, v)})
     if sources:
         lines.append(f"published numbers (their own training and budget): {'; '.join(sources)}")
         lines.append(f"{GAP}: of the MAE; below zero where the paper's is better (its lowest, where papers disagree)")
     if any(trained.share(row, methods) is not None for row in comparison.rows):
         lines.append(trained.MEANING)
+    if finished:
+        lines.append(trained.CHECKPOINT_MEANING)
     lines.append(
         "behind the best: the MAE less that of the first row, image by image; clearly behind where the whole interval is above "
-        "zero. Clearly better than the floor: the same against the floor, the whole interval below zero"
+        "zero. A row that is not clearly better than the lower floor, in the same way, says so"
     )
     for row in comparison.rows:
         if too_good(row, key.dataset, values):
@@ -195,6 +201,31 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
                 f"set, a scaling bug or a leak: check before believing it"
             )
     return lines + left_out_lines(comparison)
+
+
+def _seeds_told(comparison: Comparison) -> str:
+    """What the numbers are means over, and what their intervals hold."""
+    folds = comparison.records[0].folds
+    seeds = len({record.seed for record in comparison.records})
+    cross = f"{folds}-fold cross-validation; MAE and RMSE are means over folds{' and seeds' if seeds > 1 else ''}; "
+    if seeds == 1:
+        return (cross if folds else "") + "one seed: intervals are over test images, and hold nothing of other seeds"
+    return (cross if folds else f"means over {seeds} seeds; ") + (
+        "intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images"
+    )
+
+
+def libraries(finished: Sequence[Record]) -> str:
+    """ " with keras 3.15.1, tensorflow 2.20.0 and 2.21.0; commit 0123456789ab": what trained the runs, as far as they say."""
+    found: dict[str, set[str]] = {}
+    commits = sorted({str(commit) for record in finished if (commit := record.environment.get("commit"))})
+    for record in finished:
+        versions = record.environment.get("versions", {})
+        for name in ("keras", str(record.environment.get("backend"))):
+            if name in versions:
+                found.setdefault(name, set()).add(str(versions[name]))
+    told = ", ".join(f"{name} {' and '.join(sorted(versions))}" for name, versions in found.items())
+    return (f" with {told}" if told else "") + (f"; commit {', '.join(commits)}" if commits else "")
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:

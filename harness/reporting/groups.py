@@ -114,7 +114,7 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     quarters = list(zip([-1.0, *edges[:-1]], edges, strict=True))
     names = [f"{below + 1:.0f}–{last:.0f} heads" for below, last in quarters]
     headers = ("method", *(name for name, _, _ in LEVELS), *names, "NAE", *(f"GAME({level})" for level in range(4)))
-    lines = []
+    lines, signed_errors = [], []
     for row in rows:
         counted, predicted = _pooled(row)
         line = [words(row.title)]
@@ -127,14 +127,17 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
         games = np.average([record.results.game for record in row.records], axis=0, weights=weights)  # type: ignore[union-attr]
         line += [number(float(value)) for value in games]
         lines.append(line)
+        signed_errors.append(number(float(np.mean(predicted - counted)), sign=True))
+    lines = [[*line, error] for line, error in zip(_marked(lines), signed_errors, strict=True)]
     sizes = [sum(below < value <= last for value in true) for _, below, last in LEVELS]
     runs = "" if len(rows[0].records) == 1 else " of all runs together"
     notes = (
         f"MAE{runs} by true count: {', '.join(f'{n} images {name}' for n, (name, _, _) in zip(sizes, LEVELS, strict=True))}, "
         f"and {len(names)} groups of about equal size",
         "GAME(L): the error summed over 4^L equal regions of an image (Guerrero-Gómez-Olmedo et al., 2015)",
+        "bias: the mean of predicted less true counts; above zero where heads are counted that are not there",
     )
-    return _table(comparison, "counts", "by number of heads and place", headers, _marked(lines), notes)
+    return _table(comparison, "counts", "by number of heads and place", (*headers, "bias"), lines, notes)
 
 
 def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:

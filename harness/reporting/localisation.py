@@ -13,13 +13,14 @@ from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, words
 from harness.runs.records import Record
 
-POINTS = "points"
+POINTS, NUMBER, COUNTED = "points", "how many", "heads counted"
 OWN, PEAKS = "its own", "peaks"
 NOTES = (
     "one-to-one matches of predicted points and annotated heads, as many as can be made of pairs within the tolerance, summed "
     "over a run's test images; means over runs. Higher is better",
-    f"points: {OWN}, or {PEAKS}: as many of the highest local maxima of the density as it counts heads, hardly ever "
-    f"in neighbouring cells, so that coarse densities find few of a dense crowd",
+    f"points: {OWN}, or {PEAKS}: the highest local maxima of the density, as many as it counts heads where it has so many. "
+    f"Two neighbouring cells are hardly ever both peaks, so that coarse densities have too few in a dense crowd: see {NUMBER} "
+    f"beside {COUNTED}, of all test images together",
 )
 BOXES = "box small, box large: within half the shorter side, half the diagonal of the head's box (NWPU-Crowd)"
 
@@ -35,8 +36,8 @@ def localisation_table(comparison: Comparison) -> Table | None:
     return Table(
         table_name(comparison.key, "localisation"),
         f"{title_of(comparison)}: localisation",
-        ("method", POINTS, *headers),
-        tuple((words(row.title), _points(row), *_cells(runs, names)) for row, runs in rows),
+        ("method", POINTS, NUMBER, COUNTED, *headers),
+        tuple((words(row.title), _points(row), *_numbers(row), *_cells(runs, names)) for row, runs in rows),
         NOTES + ((BOXES,) if any(name.startswith("box") for name in names) else ()),
         LEFT | {POINTS},
         section_of(comparison.key),
@@ -53,6 +54,15 @@ def scores(record: Record) -> dict[str, tuple[float, float, float]]:
 
 def _points(row: Row) -> Cell:
     return words(OWN if all(record.results and record.results.own_points for record in row.records) else PEAKS)
+
+
+def _numbers(row: Row) -> list[Cell]:
+    """Points and counts of all test images together, means over runs."""
+    images = [image for record in row.records if record.results for image in record.results.per_image]
+    runs = len(row.records)
+    points = sum(image.located.points for image in images if image.located) / runs
+    counted = sum(image.predicted for image in images if image.located) / runs
+    return [Cell(f"{value:,.0f}", value) for value in (points, counted)]
 
 
 def _cells(runs: Sequence[dict[str, tuple[float, float, float]]], names: Sequence[str]) -> list[Cell]:

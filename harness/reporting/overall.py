@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from harness.reporting.asked import in_name
 from harness.reporting.comparison import LEFT, row_title
 from harness.reporting.crops_seen import longest
 from harness.reporting.rows import Comparison, Row
-from harness.reporting.tables import Cell, Table, number, scored, words
+from harness.reporting.tables import Cell, Table, number, ranked, scored, words
 from harness.reporting.versions import Line, line_of, told_apart
 
 BENCHMARKS = {
@@ -51,16 +52,31 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     complete = [one for one in identities if all(one in columns.get(name, {}) for name in BENCHMARKS)]
     ranks = {one: _mean_rank(one, complete, columns) for one in complete}
     first = [next(column[one] for column in columns.values() if one in column).records[0] for one in identities]
-    lines = []
-    for one, title in zip(identities, told_apart(first), strict=True):
-        rows = [columns.get(name, {}).get(one) for name in BENCHMARKS]
-        there = [row for row in rows if row]
-        standing = number(ranks[one]) if one in ranks else words(f"{len(there)} of {len(BENCHMARKS)}")
-        lines.append((title, standing, [scored(row.mae) if row else Cell() for row in rows], -len(there)))
-    lines.sort(key=lambda line: (isinstance(line[1].value, str), line[3], line[1].sort_key, line[0]))
+    titles = dict(zip(identities, told_apart(first), strict=True))
+    placed = {one: [columns.get(name, {}).get(one) for name in BENCHMARKS] for one in identities}
+    ordered = sorted(
+        identities, key=lambda one: (one not in ranks, ranks.get(one, 0.0), _errors(placed[one]), titles[one])
+    )
+    cells = [
+        ranked([scored(row.mae) if row else Cell() for row in column])
+        for column in zip(*(placed[one] for one in ordered), strict=True)
+    ]
+    lines = [
+        (
+            words(titles[one]),
+            number(ranks[one]) if one in ranks else words(f"{sum(map(bool, placed[one]))} of {len(BENCHMARKS)}"),
+            *(column[place] for column in cells),
+        )
+        for place, one in enumerate(ordered)
+    ]
     notes = [
-        "MAE on each benchmark under this one protocol. Mean rank: over the methods that have all six, and for them alone; the "
-        "others show how many they have, and no mean is taken over what happens to be there",
+        "MAE on each benchmark under this one protocol. "
+        + (
+            "Mean rank: over the methods that have all six, and for them alone; the others show how many they have, and no "
+            "mean is taken over what happens to be there"
+            if ranks
+            else "There are mean ranks of methods that have all six; as yet none has"
+        ),
         f"the six are {', '.join(BENCHMARKS.values())}",
         "a cell is there when every fold of every seed begun has finished",
     ]
@@ -90,11 +106,16 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     return Table(
         "-".join(["all", in_name(recipe), in_name(budget), *(["test-oracle"] if select == "test-oracle" else [])]),
         title,
-        ("method", "mean rank", *BENCHMARKS.values()),
-        tuple((words(title), standing, *cells) for title, standing, cells, _ in lines),
+        ("method", "mean rank" if ranks else "benchmarks", *BENCHMARKS.values()),
+        tuple(lines),
         tuple(notes),
         LEFT,
     )
+
+
+def _errors(rows: Sequence[Row | None]) -> list[float]:
+    """MAE by benchmark, by which methods that lack some are ordered: last where the first is missing."""
+    return [row.mae.value if row and row.mae else math.inf for row in rows]
 
 
 def _by_line(comparison: Comparison) -> dict[Line, list[Row]]:

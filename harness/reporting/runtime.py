@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+from harness.reporting import trained
 from harness.reporting.asked import budget_label
 from harness.reporting.comparison import LEFT
 from harness.reporting.tables import Cell, Table, mark, number, words
@@ -45,7 +46,7 @@ def _table(
     runtimes: list[RuntimeRecord],
     records: Sequence[Record],
 ) -> Table:
-    minutes = _training_minutes(records, device)
+    minutes, of = _training_minutes(records, device, precision)
     lines = []
     for one in sorted(runtimes, key=lambda one: (statistics.median(one.milliseconds), one.name)):
         title = one.title + (f" [{one.variant}]" if one.variant else "")
@@ -75,7 +76,7 @@ def _table(
         "a multiply-add is counted once (some papers print twice as many “FLOPs”); MB: weights as float32; peak: memory of "
         + ("the process" if device.startswith("CPU") else "the device"),
         *(
-            ["train min: mean of the runs above on this device, folds and seeds alike, of the longest budget there is"]
+            [f"train min: the median epoch times their number, of runs on {of}, on this device, in {precision}"]
             if minutes
             else []
         ),
@@ -93,15 +94,25 @@ def _table(
 BUDGETS = ("paper", "standard", "quick", "smoke")
 
 
-def _training_minutes(records: Sequence[Record], device: str) -> dict[tuple[str, str], Cell]:
-    """Mean minutes of a run by method and variant, from the longest budget that was run."""
-    found: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+def _training_minutes(
+    records: Sequence[Record], device: str, precision: str
+) -> tuple[dict[tuple[str, str], Cell], str]:
+    """Mean minutes of a run by method and variant, and of what: minutes are compared on one benchmark and under one budget.
+
+    That is the longest budget that was run, and the benchmark of the most methods under it.
+    """
+    found: dict[tuple[str, str], dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        if record.training and record.environment.get("device") == device:
-            found[record.method, record.variant][budget_label(record)].append(record.training.seconds / 60)
-    cells = {}
-    for key, by_budget in found.items():
-        budget = min(by_budget, key=lambda name: BUDGETS.index(name) if name in BUDGETS else len(BUDGETS))
-        mean = statistics.fmean(by_budget[budget])
-        cells[key] = Cell(f"{mean:.1f} ({budget})", mean)
-    return cells
+        here = record.environment.get("device") == device and record.precision == precision
+        if record.training and here:
+            where = budget_label(record), record.dataset_title
+            found[where][record.method, record.variant].append(trained.minutes(record))
+    if not found:
+        return {}, ""
+    budget, title = min(found, key=lambda where: (_place(where[0]), -len(found[where]), where))
+    means = {key: statistics.fmean(minutes) for key, minutes in found[budget, title].items()}
+    return {key: number(mean) for key, mean in means.items()}, f"{title}, budget {budget}"
+
+
+def _place(budget: str) -> int:
+    return BUDGETS.index(budget) if budget in BUDGETS else len(BUDGETS)

@@ -12,7 +12,7 @@ from typing import Any
 from tabulate import tabulate
 
 MISSING = "–"
-SHORT_COLUMNS, SHORT_NOTES = 6, 2
+SHORT_COLUMNS, SHORT_NOTES = 7, 3
 DIGITS = 6  # decimals kept in CSV and JSON: more would differ between machines
 
 
@@ -67,6 +67,7 @@ class Table:
 
     Columns with nothing in any row are left out. `left` names the columns of words; `section` is the comparison it belongs
     to, if any. `important` names the columns that a narrow screen shows, the first of them first; then come the others.
+    `settings` names those that markdown says once, in a note, where all of several rows have the same.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Table:
     left: frozenset[str] = frozenset({"method"})
     section: str = ""
     important: tuple[str, ...] = ()
+    settings: frozenset[str] = frozenset()
 
     def rank(self, header: str) -> int:
         """The place of a column by importance."""
@@ -96,7 +98,10 @@ class Table:
 
     def markdown(self, level: int = 2, columns: Sequence[str] | None = None) -> str:
         """Heading, pipe table, notes; `columns` leaves only those."""
-        keep = [number for number, header in enumerate(self.headers) if columns is None or header in columns]
+        asked = [number for number, header in enumerate(self.headers) if columns is None or header in columns]
+        same = {number: text for number in asked if (text := self._said_once(number))}
+        keep = [number for number in asked if number not in same]
+        once = [f"in every row: {', '.join(f'{self.headers[n]} {text}' for n, text in same.items())}"] if same else []
         grid = tabulate(
             [[row[number].markdown for number in keep] for row in self.rows],
             headers=[_escaped(self.headers[number]) for number in keep],
@@ -106,8 +111,14 @@ class Table:
             else None,
             disable_numparse=True,
         )
-        parts = [f"{'#' * level} {self.title}", grid, "\n".join(f"- {note}" for note in self.notes)]
+        parts = [f"{'#' * level} {self.title}", grid, "\n".join(f"- {note}" for note in (*self.notes, *once))]
         return "\n\n".join(filter(None, parts))
+
+    def _said_once(self, number: int) -> str:
+        """What all of several rows have in a column of `settings`; "" where they differ, or it is no such column."""
+        texts = [row[number].text for row in self.rows if row[number].value not in (None, "")]
+        constant = self.headers[number] in self.settings and len(texts) > 1 and len(set(texts)) == 1
+        return texts[0] if constant else ""
 
     def csv(self) -> str:
         """One line a row; a score takes three columns: value, low and high end of its interval."""

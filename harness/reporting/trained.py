@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.budgets import BUDGETS, plan
 from harness.method import Method
@@ -13,6 +13,11 @@ from harness.reporting.tables import Cell
 from harness.runs.records import Record
 
 SHARE = "of the paper's training"
+CHECKPOINT = "checkpoint"
+CHECKPOINT_MEANING = (
+    f"{CHECKPOINT}: the epoch with the lowest MAE on the validation images, which was tested, of all that were trained. "
+    f"train min: the median epoch times their number, without validation and test"
+)
 MEANING = (
     f"{SHARE}: crops trained on ÷ crops that the paper's recipe, as the plugin has it, asks for on as many training images; "
     f"crops of every size count alike"
@@ -43,3 +48,20 @@ def as_cell(share: float | None) -> Cell:
         return Cell()
     percent = 100 * share
     return Cell(f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %", share)
+
+
+def chosen(row: Row) -> str:
+    """The epoch whose weights were tested and the number of epochs, "14 of 88"; from the first to the last of several runs."""
+    best = sorted(record.training.best_epoch for record in row.records if record.training)
+    epochs = sorted(record.training.epochs for record in row.records if record.training)
+    return f"{_span(best)} of {_span(epochs)}" if best else ""
+
+
+def minutes(record: Record) -> float:
+    """Minutes of training: the median epoch times their number, so that one in which the machine slept counts like others."""
+    assert record.training is not None
+    return statistics.median(epoch.seconds for epoch in record.training.history) * record.training.epochs / 60
+
+
+def _span(values: Sequence[int]) -> str:
+    return f"{values[0]}" if values[0] == values[-1] else f"{values[0]}–{values[-1]}"

@@ -149,9 +149,11 @@ def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, r
     from harness.data.run_data import run_data
     from harness.method import inference_network
     from harness.runs import examples, outcome
+    from harness.runs.commit import commit
     from harness.training.evaluation import evaluate
     from harness.training.fit import Job, train
 
+    commit()  # of the code as it is now: it may be edited while this trains
     folder = Path(spec.folder)
     data = run_data(run, samples, spec.memory)
     trained = train(Job(run, data, folder, report, lambda model: _callbacks(host, run, model)))

@@ -12,6 +12,7 @@ from harness.data.run_data import RunData
 from harness.host.plugins import Host
 from harness.method import Method, inference_network
 from harness.run import Run
+from harness.runs.commit import commit
 from harness.training import backend
 from harness.training.evaluation import OWN_GROUPS, ImageResult, summary
 from harness.training.fit import Trained
@@ -33,7 +34,7 @@ def finished(host: Host, run: Run, data: RunData, trained: Trained, results: lis
     return {
         "status": "ok",
         "message": "\n".join([*trained.notes, *complaints]),
-        "environment": backend.environment(),
+        "environment": {**backend.environment(), **({"commit": found} if (found := commit()) else {})},
         "data": _data(run, data, len(results)),
         "model": model_size(run.method, trained.network),
         "training": {**_training(trained.progress), "learned": learned},

@@ -31,10 +31,25 @@ def test_columns_without_anything_are_left_out_of_every_form() -> None:
     assert Table("t", "T", ("method", "x"), ()).headers == ("method", "x")
 
 
+def test_what_all_rows_have_is_said_once_by_markdown_alone() -> None:
+    """A column of settings; not where rows differ, where there is one row, or where the column is no setting."""
+    rows = tuple((Cell(name, name), Cell("1", 1), Cell("CPU", "CPU"), Cell("5", 5)) for name in "ab")
+    floor = (Cell("floor", "floor"), Cell(), Cell(), Cell())
+    headers = ("method", "runs", "device", "MAE")
+    table = Table("t", "T", headers, (*rows, floor), settings=frozenset({"runs", "device"}))
+    assert "| method   |   MAE |" in table.markdown() and table.markdown().endswith(
+        "- in every row: runs 1, device CPU"
+    )
+    assert table.csv().splitlines()[:2] == ["method,runs,device,MAE", "a,1,CPU,5"]
+    assert "in every row" not in Table("t", "T", headers, rows[:1], settings=table.settings).markdown()
+    other = (Cell("c", "c"), Cell("2", 2), Cell("CPU", "CPU"), Cell("5", 5))
+    assert "- in every row: device CPU" in Table("t", "T", headers, (*rows, other), settings=table.settings).markdown()
+
+
 def test_a_short_table_keeps_the_notes_that_warn() -> None:
-    notes = ("budget", "recipe", "fingerprint", "**not the authors' own files**: 402 fewer")
+    notes = ("budget", "recipe", "seeds", "fingerprint", "**not the authors' own files**: 402 fewer")
     made = short(Table("t", "T", ("method",), ((Cell("m", "m"),),), notes))
-    assert [line for line in made.splitlines() if line.startswith("- ")] == [f"- {notes[n]}" for n in (0, 1, 3)]
+    assert [line for line in made.splitlines() if line.startswith("- ")] == [f"- {notes[n]}" for n in (0, 1, 2, 4)]
     alone = comparison_table(comparisons([make_record()])[0], [])
     assert not {"behind the best", "published MAE", "published − measured"} & set(alone.headers)
 

@@ -81,6 +81,7 @@ def test_errors_by_level_and_equal_groups_by_hand() -> None:
     assert row["middle (≤ 700)"] == pytest.approx((3 + 4) / 2)
     assert row["high (> 700)"] == pytest.approx((5 + 6 + 7) / 3)
     assert [row[name] for name in table.headers[4:8]] == pytest.approx([0.5, 2.5, 4.5, 6.5])
+    assert row["bias"] == pytest.approx(3.5)  # all of them too high
     assert row["GAME(0)"] == pytest.approx(3.5) and row["GAME(3)"] == pytest.approx(3.5)
 
 
@@ -160,6 +161,22 @@ def test_the_overall_leaderboard_ranks_only_what_is_complete() -> None:
         "HSRNET": "4 of 6",
     }
     assert [row[0].text for row in table.rows] == ["MCNN", "CSRNET", "HSRNET"]
+
+
+def test_without_a_complete_method_the_best_on_the_first_benchmark_is_first() -> None:
+    """And the lowest of each benchmark is bold; the column says on how many of them a method is."""
+    found = [make_record("mcnn", dataset=name, predicted=(12, 22, 32)) for name in ("shtech_a", "shtech_b")]
+    found += [make_record("csrnet", dataset="shtech_a", predicted=(11, 21, 31))]
+    found += [make_record("zip", dataset="shtech_b", predicted=(11, 21, 31))]
+    table = overall_tables(comparisons(found))[0]
+    assert [(row[0].text, row[1].text) for row in table.rows] == [
+        ("CSRNET", "1 of 6"),
+        ("MCNN", "2 of 6"),
+        ("ZIP", "1 of 6"),
+    ]
+    assert table.headers[1] == "benchmarks"
+    assert [row[2].rank for row in table.rows] == ["best", "second", ""]
+    assert [row[3].rank for row in table.rows] == ["", "second", "best"]
 
 
 def test_variants_are_set_beside_the_whole_method() -> None:
@@ -284,7 +301,7 @@ def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> 
     made = readme.read_text()
     assert made.startswith("# Mine\n<!-- harness:synth-common-quick short -->\n") and made.endswith("-->\nmy words\n")
     assert "train min" in text and "train min" not in made and " RMSE |" in made
-    assert made.count("\n- ") == 2 < text.count("\n- ") and "**1.0 [" in made
+    assert made.count("\n- ") == 4 < text.count("\n- ") and "**1.0 [" in made
     readme.write_text("nothing")
     bad = harness("report", "--into", "README.md")
     assert bad.returncode == 2 and "no block to refresh" in bad.stderr

@@ -89,7 +89,7 @@ def test_networks_that_begin_from_published_weights_have_common_s_rate_for_them(
     (found,) = comparisons([new, tuned])
     assert found.key.recipe == "common" and len(found.rows) == 2
     assert not any(", learning_rate" in row.title for row in found.rows)
-    both = "learning rate 0.0001, 1e-05 for networks that begin from published weights (cosine)"
+    both = "learning rate 0.0001 from new weights, 1e-05 from published ones (cosine)"
     assert both in recipe_told([new, tuned]) and both in recipe_told([tuned, new])
     assert "learning rate 0.0001 (cosine)" in recipe_told([new]) and "learning rate 1e-05 (cosine)" in recipe_told(
         [tuned]

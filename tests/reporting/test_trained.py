@@ -13,12 +13,13 @@ from made_records import column, make_record, written
 
 from harness.host.plugins import load_host
 from harness.method import Method, Recipe
-from harness.reporting import trained
+from harness.reporting import runtime, trained
 from harness.reporting.comparison import comparison_table
 from harness.reporting.crops_seen import crops_seen
 from harness.reporting.leaderboard import all_tables
 from harness.reporting.overall import overall_tables
 from harness.reporting.rows import comparisons
+from harness.runs.records import Record
 
 SHARE = "of the paper's training"
 
@@ -122,3 +123,49 @@ def test_tables_of_the_longest_training_come_first() -> None:
         (dataset, budget) for dataset in ("shtech_a", "shtech_b") for budget in ("standard", "paper", "quick")
     ]
     assert [table.title.split()[3] for table in overall_tables(found)] == ["standard,", "paper,", "quick,"]
+
+
+def test_minutes_are_of_the_middle_epoch_however_long_the_machine_slept() -> None:
+    """Epochs of 60, 60 and 6,000 seconds are 3 minutes, in the comparison and beside the run time."""
+    record = make_record(history=[{"epoch": n, "seconds": seconds} for n, seconds in ((1, 60), (2, 60), (3, 6000))])
+    assert trained.minutes(record) == pytest.approx(3.0)
+    assert column(comparison_table(comparisons([record])[0], []), "train min")["MCNN"].text == "3.0"
+
+
+def test_the_chosen_epoch_stands_beside_their_number() -> None:
+    def run(seed: int, best: int) -> Record:
+        content = make_record(seed=seed, history=[{"epoch": n} for n in range(1, 9)]).model_dump()
+        content["training"]["best_epoch"] = best
+        return Record.model_validate(content)
+
+    for best, text in (((5,), "5 of 8"), ((7, 3), "3–7 of 8"), ((4, 4), "4 of 8")):
+        records = [run(seed, number) for seed, number in enumerate(best)]
+        assert column(comparison_table(comparisons(records)[0], []), "checkpoint")["MCNN"].text == text
+
+
+def test_times_beside_the_run_time_are_of_one_benchmark_and_precision() -> None:
+    """Two methods on A and one on B: A's; those of another precision, device or shorter budget are left out."""
+    history = [{"epoch": 1, "seconds": 120}]
+    long = {"budget": "standard", "history": history}
+    found = [
+        make_record("mcnn", dataset="shtech_a", **long),
+        make_record("csrnet", dataset="shtech_a", **long),
+        make_record("mcnn", dataset="shtech_b", budget="standard", history=[{"epoch": 1, "seconds": 600}]),
+        make_record("mcnn", dataset="shtech_a", budget="quick", history=[{"epoch": 1, "seconds": 6}]),
+    ]
+    cells, of = runtime._training_minutes(found, "CPU", found[0].precision)
+    assert {key: cell.text for key, cell in cells.items()} == {("mcnn", ""): "2.0", ("csrnet", ""): "2.0"}
+    assert of == "shtech_a, budget standard"
+    assert runtime._training_minutes(found, "CPU", "another") == ({}, "")
+    assert runtime._training_minutes(found, "a GPU", found[0].precision) == ({}, "")
+
+
+def test_what_trained_them_is_named_under_the_table() -> None:
+    records = [make_record(), make_record("csrnet")]
+    for record, version in zip(records, ("2.20.0", "2.21.0"), strict=True):
+        record.environment["versions"] = {"keras": "3.15.1", "tensorflow": version, "numpy": "2"}
+    notes = comparison_table(comparisons(records)[0], []).notes
+    assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0" in notes
+    records[0].environment["commit"] = "0123456789ab+"
+    notes = comparison_table(comparisons(records)[0], []).notes
+    assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0; commit 0123456789ab+" in notes
