@@ -139,7 +139,7 @@ COMMON = Recipe(
     benchmark_kernels=True,
     density_scale=100.0,
     flip=0.5,
-    stages=(Stage("common", optimizer="adam", learning_rate=1e-4, decay="cosine", warmup_steps=20),),
+    stages=(Stage("common", optimizer="adam", learning_rate=3e-4, decay="cosine", warmup_steps=20),),
 )
 """One schedule, one kind of crop and one kind of density map for every method: the fair comparison."""
 
