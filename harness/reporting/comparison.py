@@ -265,8 +265,13 @@ def _shown(comparison: Comparison, value: PublishedValue) -> bool:
     return value.metric in ("mae", "rmse") and any(row.method == value.method for row in comparison.rows)
 
 
-def published_table(dataset: str, title: str, values: list[PublishedValue]) -> Table | None:
-    """Every method that the papers' tables have on one benchmark, ablations left out; None where there is nothing."""
+def published_table(
+    dataset: str, title: str, values: list[PublishedValue], methods: Mapping[str, Method] | None = None
+) -> Table | None:
+    """Every method that the papers' tables have on one benchmark, ablations left out; None where there is nothing.
+
+    Papers that print the same of a method share a row. `methods` are those of plugins by name, whose titles are shown.
+    """
     lines: dict[tuple[str, str], dict[str, float]] = {}
     for value in values:
         whole = not value.scene and not value.category and "[" not in value.method
@@ -274,8 +279,12 @@ def published_table(dataset: str, title: str, values: list[PublishedValue]) -> T
             lines.setdefault((value.method, f"{value.paper}, {value.table}"), {})[value.metric] = value.value
     if not lines:
         return None
+    sources: dict[tuple[str, float | None, float | None], list[str]] = {}
+    for (name, source), found in lines.items():
+        known = (methods or {}).get(name)
+        sources.setdefault((known.title if known else name, found.get("mae"), found.get("rmse")), []).append(source)
     rows = sorted(
-        ((method, found.get("mae"), found.get("rmse"), source) for (method, source), found in lines.items()),
+        ((*key, "; ".join(sorted(found))) for key, found in sources.items()),
         key=lambda row: (row[1] is None, row[1] or 0.0, row[0], row[3]),
     )
     return Table(

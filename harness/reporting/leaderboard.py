@@ -47,7 +47,9 @@ def all_tables(
         shown.add((comparison.key.dataset, comparison.records[0].dataset_title))
     tables += ablation_tables(measured, values, host.methods)
     tables += runtime_tables(runtimes, records)
-    tables += [table for dataset, title in sorted(shown) if (table := published_table(dataset, title, values))]
+    tables += [
+        table for dataset, title in sorted(shown) if (table := published_table(dataset, title, values, host.methods))
+    ]
     return tables
 
 

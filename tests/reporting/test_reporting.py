@@ -16,7 +16,7 @@ from made_records import column, make_record, with_groups, written
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
 from harness.reporting import published
-from harness.reporting.comparison import comparison_table
+from harness.reporting.comparison import comparison_table, published_table
 from harness.reporting.conflicts import conflicts
 from harness.reporting.difference import difference
 from harness.reporting.groups import group_tables, jhu_category
@@ -177,6 +177,25 @@ def test_without_a_complete_method_the_best_on_the_first_benchmark_is_first() ->
     assert table.headers[1] == "benchmarks"
     assert [row[2].rank for row in table.rows] == ["best", "second", ""]
     assert [row[3].rank for row in table.rows] == ["", "second", "best"]
+
+
+def test_what_several_papers_print_alike_is_one_row_under_the_methods_title() -> None:
+    def printed(paper: str, method: str, mae: float) -> PublishedValue:
+        return PublishedValue(paper, "Table 1", method, "shtech_a", "mae", mae)
+
+    values = [
+        printed("B", "mcnn", 110.2),
+        printed("A", "mcnn", 110.2),
+        printed("C", "mcnn", 111.0),
+        printed("A", "Else", 9),
+    ]
+    table = published_table("shtech_a", "A", values, HOST.methods)
+    assert table is not None
+    assert [(row[0].text, row[1].value, row[3].text if len(row) > 3 else row[2].text) for row in table.rows] == [
+        ("Else", 9, "A, Table 1"),
+        ("MCNN", 110.2, "A, Table 1; B, Table 1"),
+        ("MCNN", 111.0, "C, Table 1"),
+    ]
 
 
 def test_variants_are_set_beside_the_whole_method() -> None:

@@ -42,7 +42,7 @@ def test_a_row_averages_no_two_recipes_of_one_name() -> None:
     new = under(make_record(recipe="paper"), stage=FASTER)
     (found,) = comparisons([old, new])
     assert {row.title: row.mae.value for row in found.rows if row.mae} == {
-        "MCNN, learning_rate 0.0001": 10.0,
+        "MCNN, learning_rate 0.0003": 10.0,
         "MCNN, learning_rate 0.5": 1.0,
     }
     assert not any(row.missing for row in found.rows)
@@ -89,12 +89,12 @@ def test_networks_that_begin_from_published_weights_have_common_s_rate_for_them(
     (found,) = comparisons([new, tuned])
     assert found.key.recipe == "common" and len(found.rows) == 2
     assert not any(", learning_rate" in row.title for row in found.rows)
-    both = "learning rate 0.0001 from new weights, 1e-05 from published ones (cosine)"
+    both = "learning rate 0.0003 from new weights, 1e-05 from published ones (cosine)"
     assert both in recipe_told([new, tuned]) and both in recipe_told([tuned, new])
-    assert "learning rate 0.0001 (cosine)" in recipe_told([new]) and "learning rate 1e-05 (cosine)" in recipe_told(
+    assert "learning rate 0.0003 (cosine)" in recipe_told([new]) and "learning rate 1e-05 (cosine)" in recipe_told(
         [tuned]
     )
-    assert earlier(begun(make_record("csrnet"))) == "learning_rate=0.0001"
+    assert earlier(begun(make_record("csrnet"))) == "learning_rate=0.0003"
     assert earlier(under(new, stage={"learning_rate": 1e-5})) == "learning_rate=1e-05"
 
 
@@ -128,6 +128,6 @@ def test_no_row_across_benchmarks_is_taken_from_several() -> None:
 def test_a_diff_says_what_the_recipe_was() -> None:
     old, new = make_record(predicted=(20, 30, 40)), make_record()
     said = difference([under(old, stage=FASTER)], [new])
-    assert "better; trained with learning_rate 0.0001" in said and "-9.0" in said
+    assert "better; trained with learning_rate 0.0003" in said and "-9.0" in said
     both = difference([under(old, stage=FASTER), new], [new, under(old, stage=FASTER)])
     assert both == "No differences.\n\n2 rows unchanged."
