@@ -141,7 +141,8 @@ COMMON = Recipe(
     flip=0.5,
     stages=(Stage("common", optimizer="adam", learning_rate=3e-4, decay="cosine", warmup_steps=20),),
 )
-"""One schedule, one kind of crop and one kind of density map for every method: the fair comparison."""
+"""One schedule, one kind of crop and one kind of density map for every method: the fair comparison. The rate is that of new
+weights (docs/protocol.md has how it was chosen)."""
 
 FINE_TUNING = replace(COMMON, stages=(replace(COMMON.stages[0], learning_rate=1e-5),))
 """`COMMON` for networks that begin from published weights, which a rate that new weights need would undo.
