@@ -121,7 +121,7 @@ window.addEventListener("load", () => {
 @pytest.mark.parametrize("width", [390, 1300])
 def test_in_a_browser(runs: Path, tmp_path: Path, width: int) -> None:
     before, up, down, *rest = probed(tmp_path, made(runs), PROBE, width)
-    assert before == "MCNN,HSRN,CSRN,mean" and up == "MCNN,HSRN,mean,CSRN" and down == "CSRN,mean,HSRN,MCNN"
+    assert before == "MCNN,HSRN,CSRN,alwa" and up == "MCNN,HSRN,alwa,CSRN" and down == "CSRN,alwa,HSRN,MCNN"
     assert rest == ["fits", "two themes", "pictures load", "no errors"]
 
 

@@ -74,7 +74,7 @@ def test_captions_say_the_content() -> None:
     assert "recipe mine: common with crop 384, epochs 100 (by the budget: crop 256) – the same for all – adam" in said
     paper = caption(owned(("mine", {"from": "paper", "epochs": 9})))
     assert "recipe mine: paper with epochs 9 – each method as its paper trained it, within the budget" in paper
-    assert "recipe common: the same for all – adam, learning rate 0.0001 (cosine), random crops" in caption(
+    assert "recipe common: the same for all – adam, learning rate 0.0003 (cosine), random crops" in caption(
         make_record()
     )
 
