@@ -55,7 +55,7 @@ def _table(
                 trained.as_cell(share),
             ]
         )
-    mark(lines, (1, 2))
+    mark([line for line, row in zip(lines, rows, strict=True) if not row.missing], (1, 2))
     if any(share is not None for share in shares):
         notes.append(trained.MEANING)
     return Table(

@@ -83,7 +83,7 @@ def comparison_table(
     for row in comparison.rows:
         line = _cells(row, comparison, values, methods or {})
         rows.append([*line[:FURTHER], *extra.cells(row, further), *line[FURTHER:]])
-    mark(rows, (1, 2))
+    mark([line for line, row in zip(rows, comparison.rows, strict=True) if not row.missing], (1, 2))
     for floor in comparison.floors:
         under = [words(FLOOR.format(of=floor.of)), scored(floor.mae), scored(floor.rmse)]
         rows.append(under + [Cell()] * (len(headers) - len(under)))
@@ -189,7 +189,7 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
     if any(trained.share(row, methods) is not None for row in comparison.rows):
         lines.append(trained.MEANING)
     if finished:
-        lines.append(trained.CHECKPOINT_MEANING)
+        lines.append(trained.checkpoint_meaning(key.select))
     lines.append(
         "behind the best: the MAE less that of the first row, image by image; clearly behind where the whole interval is above "
         "zero. A row that is not clearly better than the lower floor, in the same way, says so"
@@ -206,12 +206,20 @@ def _caption(comparison: Comparison, values: list[PublishedValue], methods: Mapp
 def _seeds_told(comparison: Comparison) -> str:
     """What the numbers are means over, and what their intervals hold."""
     folds = comparison.records[0].folds
-    seeds = len({record.seed for record in comparison.records})
-    cross = f"{folds}-fold cross-validation; MAE and RMSE are means over folds{' and seeds' if seeds > 1 else ''}; "
-    if seeds == 1:
-        return (cross if folds else "") + "one seed: intervals are over test images, and hold nothing of other seeds"
-    return (cross if folds else f"means over {seeds} seeds; ") + (
-        "intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images"
+    by_row = sorted({len({record.seed for record in row.records}) for row in comparison.rows if row.records}) or [1]
+    several = by_row[-1] > 1
+    over = (
+        f"{folds}-fold cross-validation; MAE and RMSE are means over folds{' and seeds' if several else ''}; "
+        if folds
+        else ""
+    )
+    if not several:
+        return over + "one seed: intervals are over test images, and hold nothing of other seeds"
+    number_of = f"{by_row[0]} to {by_row[-1]}" if len(by_row) > 1 else f"{by_row[0]}"
+    over += "" if folds and len(by_row) == 1 else f"means over {number_of} seeds; "
+    alone = "; those of one seed hold nothing of others" if by_row[0] == 1 else ""
+    return over + (
+        f"intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images{alone}"
     )
 
 
@@ -225,7 +233,9 @@ def libraries(finished: Sequence[Record]) -> str:
             if name in versions:
                 found.setdefault(name, set()).add(str(versions[name]))
     told = ", ".join(f"{name} {' and '.join(sorted(versions))}" for name, versions in found.items())
-    return (f" with {told}" if told else "") + (f"; commit {', '.join(commits)}" if commits else "")
+    saying = sum(bool(record.environment.get("commit")) for record in finished)
+    some = f" ({saying} of {len(finished)} runs; the others do not say)" if saying < len(finished) else ""
+    return (f" with {told}" if told else "") + (f"; commit {', '.join(commits)}{some}" if commits else "")
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:

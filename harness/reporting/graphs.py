@@ -12,7 +12,7 @@ from harness.reporting.crops_seen import crops_seen
 from harness.reporting.figures import Series
 from harness.reporting.groups import LEVELS
 from harness.reporting.rows import Comparison, Row
-from harness.runs.records import ImageCount
+from harness.runs.records import ImageCount, Record
 
 MOST_POINTS = 400  # dots of one method in a scatter
 MOST_BINS = 8
@@ -69,16 +69,18 @@ def parts_of(comparison: Comparison, anchor: str) -> tuple[Part, ...]:
 
 
 def learning(parts: Sequence[Part]) -> Figure:
-    """Validation error against crops trained on."""
+    """The error by which checkpoints are chosen against crops trained on: of the validation images, or of the test's."""
+    oracle = any(record.select == "test-oracle" for part in parts for record in part.row.records)
+    images = "test" if oracle else "validation"
     series = [Series(part.title, tuple(sorted(_validations(part.row).items())), part.at("curve")) for part in parts]
     heights = [value for one in series for _, value in one.points]
-    svg = figures.lines(series, "crops trained on", "validation MAE", _far_apart(heights), logarithmic_x=True)
+    svg = figures.lines(series, "crops trained on", f"{images} MAE", _far_apart(heights), logarithmic_x=True)
     if not svg:
-        return Figure("", "Error against crops trained on: left out, these records hold no validations")
+        return Figure("", "Error against crops trained on: left out, these records hold no look in common")
     falling = [
         one.label for one in series if len(one.points) > 1 and one.points[-1][1] == min(b for _, b in one.points)
     ]
-    caption = "Error on the validation images against crops trained on (the mean over a row's runs)."
+    caption = f"Error on the {images} images against crops trained on (the mean over a row's runs)."
     if falling:
         caption += f" Lowest at the last look, so perhaps still learning: {', '.join(falling)}."
     return Figure(svg, caption)
@@ -136,7 +138,9 @@ def levels(parts: Sequence[Part]) -> Figure:
             if errors:
                 points.append((float(number), float(np.mean(errors))))
         series.append(Series(part.title, tuple(points)))
-    return Figure(figures.bars([name for name, _, _ in LEVELS], series, "MAE"), "Error by number of heads in the image")
+    several = any(len({record.seed for record in part.row.records}) > 1 for part in parts)
+    caption = f"Error by number of heads in the image{' (the first seed)' if several else ''}"
+    return Figure(figures.bars([name for name, _, _ in LEVELS], series, "MAE"), caption)
 
 
 def densities(parts: Sequence[Part]) -> Figure:
@@ -188,9 +192,11 @@ def _valued(row: Row, of: Callable[[ImageCount, float], float]) -> list[tuple[in
 
 
 def _images(row: Row) -> list[ImageCount]:
-    """Every test image once: all folds of the first seed."""
-    seed = min(record.seed for record in row.records)
-    return [image for record in row.records if record.seed == seed for image in record.results.per_image]  # type: ignore[union-attr]
+    """Every test image once: of each fold the first seed that has it."""
+    first: dict[int, Record] = {}
+    for record in sorted(row.records, key=lambda record: record.seed):
+        first.setdefault(record.fold, record)
+    return [image for fold in sorted(first) for image in first[fold].results.per_image]  # type: ignore[union-attr]
 
 
 def _far_apart(values: Sequence[float]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from harness import metrics
 from harness.reporting.comparison import LEFT, section_of, table_name, title_of
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row
-from harness.reporting.tables import Cell, Table, number, ranked, words
+from harness.reporting.tables import Cell, Table, mark, number, words
 from harness.runs.records import ImageCount, Record
 
 LEVELS = tuple(
@@ -71,7 +71,7 @@ def _scenes(comparison: Comparison, rows: list[Row], values: list[PublishedValue
         ]
         known = [value for value in found if value is not None]
         lines.append([words(row.title), *map(number, found), number(float(np.mean(known)) if known else None)])
-    lines = _marked(lines)
+    lines = _marked(lines, rows)
     printed: dict[tuple[str, str], dict[str, float]] = {}
     for value in values:
         if value.dataset == comparison.key.dataset and value.metric == "mae" and value.scene:
@@ -93,7 +93,7 @@ def _categories(comparison: Comparison, rows: list[Row], values: list[PublishedV
             images = list(filter(jhu_category(name), _images(row.records)))
             line += [number(_error(images, metrics.mae)), number(_error(images, metrics.mse_root))]
         lines.append(line)
-    lines = _marked(lines)
+    lines = _marked(lines, rows)
     printed: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
     for value in values:
         if value.dataset == comparison.key.dataset and value.metric in ("mae", "rmse") and "[" not in value.method:
@@ -108,7 +108,7 @@ def _categories(comparison: Comparison, rows: list[Row], values: list[PublishedV
 
 def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     """MAE by level and by equal-sized groups of true count, NAE and GAME."""
-    true = np.sort(_pooled(rows[0])[0])
+    true = np.sort(list(_each_once(rows).values()))
     edges = [float(part[-1]) for part in np.array_split(true, EQUAL_GROUPS) if len(part)]
     edges = sorted(set(edges))
     quarters = list(zip([-1.0, *edges[:-1]], edges, strict=True))
@@ -128,9 +128,9 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
         line += [number(float(value)) for value in games]
         lines.append(line)
         signed_errors.append(number(float(np.mean(predicted - counted)), sign=True))
-    lines = [[*line, error] for line, error in zip(_marked(lines), signed_errors, strict=True)]
+    lines = [[*line, error] for line, error in zip(_marked(lines, rows), signed_errors, strict=True)]
     sizes = [sum(below < value <= last for value in true) for _, below, last in LEVELS]
-    runs = "" if len(rows[0].records) == 1 else " of all runs together"
+    runs = " of all runs together" if any(len(row.records) > 1 for row in rows) else ""
     notes = (
         f"MAE{runs} by true count: {', '.join(f'{n} images {name}' for n, (name, _, _) in zip(sizes, LEVELS, strict=True))}, "
         f"and {len(names)} groups of about equal size",
@@ -140,6 +140,16 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     return _table(comparison, "counts", "by number of heads and place", (*headers, "bias"), lines, notes)
 
 
+def _each_once(rows: Sequence[Row]) -> dict[tuple[int, str], float]:
+    """The true count of every test image that one of `rows` has, by fold and name."""
+    return {
+        (record.fold, image.image): image.true
+        for row in rows
+        for record in row.records
+        for image in record.results.per_image  # type: ignore[union-attr]
+    }
+
+
 def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:
     """True and predicted counts of the test images of all runs of a row."""
     true = np.concatenate([stratum.true.ravel() for stratum in row.strata])
@@ -147,9 +157,11 @@ def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:
     return true, predicted
 
 
-def _marked(lines: list[list[Cell]]) -> list[list[Cell]]:
-    columns = [list(column) for column in zip(*lines, strict=True)]
-    return [list(row) for row in zip(columns[0], *(ranked(column) for column in columns[1:]), strict=True)]
+def _marked(lines: list[list[Cell]], rows: Sequence[Row]) -> list[list[Cell]]:
+    """`lines` with the best of each column marked, among the rows that have all their folds and seeds."""
+    whole = [line for line, row in zip(lines, rows, strict=True) if not row.missing]
+    mark(whole, range(1, len(lines[0])))
+    return lines
 
 
 def _table(

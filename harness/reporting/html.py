@@ -105,9 +105,10 @@ def page(
 def _section(comparison: Comparison, tables: Sequence[Table], folders: Sequence[Path]) -> Section:
     anchor = section_of(comparison.key)
     own = tuple(table for table in tables if table.section == anchor)
-    parts = graphs.parts_of(comparison, anchor)
+    parts = () if comparison.proves_only else graphs.parts_of(comparison, anchor)
     shown = tuple(pictures(parts, folders))
-    drawn = (graphs.learning(parts), graphs.levels(parts), graphs.densities(parts), graphs.sizes(parts))
+    charts = (graphs.learning, graphs.levels, graphs.densities, graphs.sizes)
+    drawn = tuple(chart(parts) for chart in charts) if parts else ()
     return Section(
         anchor=anchor,
         title=title_of(comparison),
@@ -115,7 +116,7 @@ def _section(comparison: Comparison, tables: Sequence[Table], folders: Sequence[
         tables=own,
         parts=parts,
         places={part.title: Place(part.anchor, _links(part, drawn[0], shown)) for part in parts},
-        figures=drawn if parts else (),
+        figures=drawn,
         clouds=graphs.clouds(parts),
         terms=tuple(filter(None, (graphs.terms(part.row) for part in parts))),
         pictures=shown,

@@ -20,7 +20,7 @@ NOTES = (
     "over a run's test images; means over runs. Higher is better",
     f"points: {OWN}, or {PEAKS}: the highest local maxima of the density, as many as it counts heads where it has so many. "
     f"Two neighbouring cells are hardly ever both peaks, so that coarse densities have too few in a dense crowd: see {NUMBER} "
-    f"beside {COUNTED}, of all test images together",
+    f"beside {COUNTED}, of a run's test images together",
 )
 BOXES = "box small, box large: within half the shorter side, half the diagonal of the head's box (NWPU-Crowd)"
 

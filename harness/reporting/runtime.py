@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from harness.reporting import trained
-from harness.reporting.asked import budget_label
+from harness.reporting.asked import budget_label, recipe_label
 from harness.reporting.comparison import LEFT
 from harness.reporting.tables import Cell, Table, mark, number, words
 from harness.runs.records import Record
@@ -46,7 +46,7 @@ def _table(
     runtimes: list[RuntimeRecord],
     records: Sequence[Record],
 ) -> Table:
-    minutes, of = _training_minutes(records, device, precision)
+    minutes, of = _training_minutes(records, device, backend, precision)
     lines = []
     for one in sorted(runtimes, key=lambda one: (statistics.median(one.milliseconds), one.name)):
         title = one.title + (f" [{one.variant}]" if one.variant else "")
@@ -95,23 +95,23 @@ BUDGETS = ("paper", "standard", "quick", "smoke")
 
 
 def _training_minutes(
-    records: Sequence[Record], device: str, precision: str
+    records: Sequence[Record], device: str, backend: str, precision: str
 ) -> tuple[dict[tuple[str, str], Cell], str]:
     """Mean minutes of a run by method and variant, and of what: minutes are compared on one benchmark and under one budget.
 
-    That is the longest budget that was run, and the benchmark of the most methods under it.
+    That is the longest budget that was run, and under it the benchmark and recipe of the most methods.
     """
-    found: dict[tuple[str, str], dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, ...], dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        here = record.environment.get("device") == device and record.precision == precision
-        if record.training and here:
-            where = budget_label(record), record.dataset_title
+        place = (record.environment.get("device"), record.environment.get("backend"), record.precision)
+        if record.training and place == (device, backend, precision):
+            where = budget_label(record), record.dataset_title, recipe_label(record), record.select
             found[where][record.method, record.variant].append(trained.minutes(record))
     if not found:
         return {}, ""
-    budget, title = min(found, key=lambda where: (_place(where[0]), -len(found[where]), where))
-    means = {key: statistics.fmean(minutes) for key, minutes in found[budget, title].items()}
-    return {key: number(mean) for key, mean in means.items()}, f"{title}, budget {budget}"
+    budget, title, recipe, select = min(found, key=lambda where: (_place(where[0]), -len(found[where]), where))
+    means = {key: statistics.fmean(minutes) for key, minutes in found[budget, title, recipe, select].items()}
+    return {key: number(mean) for key, mean in means.items()}, f"{title}, budget {budget}, recipe {recipe}"
 
 
 def _place(budget: str) -> int:

@@ -14,10 +14,6 @@ from harness.runs.records import Record
 
 SHARE = "of the paper's training"
 CHECKPOINT = "checkpoint"
-CHECKPOINT_MEANING = (
-    f"{CHECKPOINT}: the epoch with the lowest MAE on the validation images, which was tested, of all that were trained. "
-    f"train min: the median epoch times their number, without validation and test"
-)
 MEANING = (
     f"{SHARE}: crops trained on ÷ crops that the paper's recipe, as the plugin has it, asks for on as many training images; "
     f"crops of every size count alike"
@@ -65,3 +61,12 @@ def minutes(record: Record) -> float:
 
 def _span(values: Sequence[int]) -> str:
     return f"{values[0]}" if values[0] == values[-1] else f"{values[0]}–{values[-1]}"
+
+
+def checkpoint_meaning(select: str) -> str:
+    """What the columns of chosen epochs and minutes hold; `select` as records have it."""
+    images = "test images" if select == "test-oracle" else "validation images"
+    return (
+        f"{CHECKPOINT}: the epoch with the lowest MAE on the {images}, which was tested, of all that were trained. train min: "
+        f"the median epoch times their number, without validation and test"
+    )

@@ -153,11 +153,14 @@ def test_times_beside_the_run_time_are_of_one_benchmark_and_precision() -> None:
         make_record("mcnn", dataset="shtech_b", budget="standard", history=[{"epoch": 1, "seconds": 600}]),
         make_record("mcnn", dataset="shtech_a", budget="quick", history=[{"epoch": 1, "seconds": 6}]),
     ]
-    cells, of = runtime._training_minutes(found, "CPU", found[0].precision)
+    found += [
+        make_record("mcnn", dataset="shtech_a", recipe="paper", **long | {"history": [{"epoch": 1, "seconds": 9}]})
+    ]
+    cells, of = runtime._training_minutes(found, "CPU", "tensorflow", found[0].precision)
     assert {key: cell.text for key, cell in cells.items()} == {("mcnn", ""): "2.0", ("csrnet", ""): "2.0"}
-    assert of == "shtech_a, budget standard"
-    assert runtime._training_minutes(found, "CPU", "another") == ({}, "")
-    assert runtime._training_minutes(found, "a GPU", found[0].precision) == ({}, "")
+    assert of == "shtech_a, budget standard, recipe common"
+    for where in (("CPU", "tensorflow", "another"), ("CPU", "jax", "float32"), ("a GPU", "tensorflow", "float32")):
+        assert runtime._training_minutes(found, *where) == ({}, "")
 
 
 def test_what_trained_them_is_named_under_the_table() -> None:
@@ -167,5 +170,9 @@ def test_what_trained_them_is_named_under_the_table() -> None:
     notes = comparison_table(comparisons(records)[0], []).notes
     assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0" in notes
     records[0].environment["commit"] = "0123456789ab+"
+    notes = comparison_table(comparisons(records)[0], []).notes
+    some = "; commit 0123456789ab+ (1 of 2 runs; the others do not say)"
+    assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0" + some in notes
+    records[1].environment["commit"] = "0123456789ab+"
     notes = comparison_table(comparisons(records)[0], []).notes
     assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0; commit 0123456789ab+" in notes
