@@ -131,7 +131,10 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     if failed:
         how = f"of an earlier bench, and not run again: --retry {','.join(failed)}"
         console.print(how, markup=False, highlight=False, soft_wrap=True)
-    if any(record.status != "ok" for record in found):
+    if len(found) < len(finished):
+        gone = f"{len(finished) - len(found)} cells have no record: another bench may be running them"
+        console.print(gone, markup=False, highlight=False, soft_wrap=True)
+    if len(found) < len(finished) or any(record.status != "ok" for record in found):
         click.get_current_context().exit(1)
 
 

@@ -67,7 +67,13 @@ def _add_plugin_commands(group: click.Group) -> None:
     group._extended = True  # type: ignore[attr-defined]
     from harness.host.plugins import load_host
 
-    for _, found in load_host().call("harness_commands"):
+    for plugin, found in load_host().call("harness_commands"):
+        if not isinstance(found, list | tuple) or not all(isinstance(command, click.Command) for command in found):
+            click.echo(
+                f"plugin {plugin.name}: harness_commands returned {found!r:.80}; expected a list of click.Command",
+                err=True,
+            )
+            continue
         for command in found:
             if command.name not in _COMMANDS:
                 group.add_command(command)

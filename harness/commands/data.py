@@ -114,7 +114,7 @@ def _with_progress(work: Any) -> Path:
     "--out", required=True, type=click.Path(path_type=Path), help="A data root; the dataset's folder is made in it."
 )
 @click.option("--images", default=20, show_default=True, type=click.IntRange(10, 100_000), help="How many scenes.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @plugin_option
 def synth_command(like: str, out: Path, images: int, seed: int, plugin_files: tuple[Path, ...]) -> None:
     """Write drawn scenes in the exact files of a dataset, to try the whole path without its download."""

@@ -60,6 +60,8 @@ def command(
     if sources and not merging:
         raise HarnessError(f"{sources[0]}: give folders of runs with --runs, or --merge to join these into {runs[0]}")
     if merging:
+        if check:
+            raise HarnessError("--merge --check: --check writes nothing, and --merge copies records; give one of them")
         conflicts = _merge(sources, runs[0])
     missing = next((folder for folder in runs if not folder.is_dir()), None)
     if missing is not None:

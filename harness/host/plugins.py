@@ -151,7 +151,15 @@ def _load_file(file: Path) -> ModuleType:
     if beside not in sys.path:  # for names that a program makes up: behind all that is installed
         sys.path.append(beside)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    before = sys.modules.get(spec.name)
+    sys.modules[spec.name] = module  # as of any import: a dataclass looks up its own module there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        if before is not None:
+            sys.modules[spec.name] = before
+        raise
     return module
 
 
@@ -165,7 +173,8 @@ def _load(manager: pluggy.PluginManager, plugin: Plugin, loader: Any) -> Plugin:
         return plugin
     plugin.errors += _unknown_hooks(manager, module)
     try:
-        manager.register(module, plugin.name)
+        # Not by its name: a file may be called as an installed plugin is, and what it brings is then told apart, or refused.
+        manager.register(module, f"{plugin.name} {id(module)}")
     except Exception as error:
         plugin.errors.append(f"{error}")
         return plugin

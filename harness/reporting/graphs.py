@@ -76,7 +76,7 @@ def learning(parts: Sequence[Part]) -> Figure:
     heights = [value for one in series for _, value in one.points]
     svg = figures.lines(series, "crops trained on", f"{images} MAE", _far_apart(heights), logarithmic_x=True)
     if not svg:
-        return Figure("", "Error against crops trained on: left out, these records hold no look in common")
+        return Figure("", "Error against crops trained on: left out, these records hold no validations in common")
     falling = [
         one.label for one in series if len(one.points) > 1 and one.points[-1][1] == min(b for _, b in one.points)
     ]

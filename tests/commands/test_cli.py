@@ -502,3 +502,25 @@ def test_bench_on_files_uses_every_benchmark_reader(
     shutil.rmtree(root)
     missing = harness("bench", "--methods", "mcnn", "--datasets", "shtech_a", "--data-root", root)
     assert missing.returncode == 2
+
+
+def test_a_bench_whose_cells_are_not_there_did_not_succeed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another bench on the same folder runs them: no record is written, and none is made up."""
+    from click.testing import CliRunner
+
+    from harness.commands import bench
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bench, "_run", lambda *_: None)
+    done = CliRunner().invoke(bench.command, ["--methods", "mcnn", *SMOKE])
+    assert done.exit_code == 1 and "1 cells have no record" in done.output
+
+
+def test_what_cannot_be_is_refused_in_a_line(harness: Command, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    for arguments, message in (
+        (("report", "other", "--merge", "--check"), "--check writes nothing, and --merge copies records"),
+        (("data", "synth", "--like", "shtech_a", "--out", "x", "--seed", "-1"), "-1 is not in the range"),
+    ):
+        done = harness(*arguments)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ import pytest
 from harness import ModelOptions
 from harness.errors import HarnessError
 from harness.host import plugins
+from harness.reporting import published
 
 METHOD = """
 from harness import Method, Recipe, hookimpl
@@ -123,6 +124,37 @@ def test_two_methods_of_one_name_are_an_error_that_names_both(tmp_path: Path) ->
     with pytest.raises(HarnessError, match=r"two plugins bring a method named 'mcnn': crowd-harness .* and other\.py "):
         host.method("mcnn")
     assert host.method("csrnet")
+
+
+def test_a_file_called_as_an_installed_plugin_is_no_less_refused(tmp_path: Path) -> None:
+    """An edited copy of a built-in method, say: before, it was dropped, and the built-in one trained in its place."""
+    host = plugins.load_host([file(tmp_path, "mcnn", METHOD.format(name="mcnn"))])
+    with pytest.raises(HarnessError, match=r"two plugins bring a method named 'mcnn': crowd-harness .* and mcnn\.py "):
+        host.method("mcnn")
+
+
+def test_two_files_of_one_name_are_two_plugins(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    host = plugins.load_host([file(folder, "model", METHOD.format(name=f"mine_{folder.name}")) for folder in folders])
+    assert {"mine_one", "mine_two"} <= set(host.methods)
+
+
+def test_a_plugin_file_may_hold_a_dataclass_under_postponed_annotations(tmp_path: Path) -> None:
+    text = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n\n"
+        "@dataclass(frozen=True)\nclass Settings:\n    width: int = 3\n\n\n"
+    )
+    host = plugins.load_host([file(tmp_path, "settings", text + METHOD.format(name="mine"))])
+    assert not by_name(host, "settings").errors and "mine" in host.methods
+
+
+def test_published_numbers_that_are_no_list_are_named(tmp_path: Path) -> None:
+    text = "from harness import hookimpl\n@hookimpl\ndef harness_published(): return None\n"
+    host = plugins.load_host([file(tmp_path, "nothing", text)])
+    assert published.gather(host)
+    assert by_name(host, "nothing").errors == ["harness_published returned NoneType; expected a list of paths"]
 
 
 def test_unknown_names_get_the_nearest_known_one() -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from filelock import FileLock
 from made_records import make_record
 
 from harness.runs import records
-from harness.runs.executors import Job, local, remote
+from harness.runs.executors import Job, cell_process, local, remote
 from harness.runs.executors.cell_process import LOCK
 
 pytestmark = pytest.mark.system
@@ -71,6 +72,18 @@ def test_what_came_back_takes_the_place_of_an_earlier_try(tmp_path: Path, there:
     elif there == "damaged":
         (tmp_path / records.FILE).write_text("{")
     assert remote.received(job, record.model_dump_json()) == record == records.read(tmp_path / records.FILE)
+
+
+def test_what_another_bench_has_finished_meanwhile_is_not_done_again(tmp_path: Path) -> None:
+    """The plan may be hours old: a finished record of the same run stays, one that failed makes room."""
+    record = make_record()
+    job = Job({}, record.name, str(tmp_path), None, [], 1, None, {"id": record.id})
+    records.write(tmp_path, record)
+    assert cell_process.run_job(job) == record == records.read(tmp_path / records.FILE)
+    FileLock(tmp_path / LOCK).acquire(timeout=0)  # it was let go
+    assert cell_process._finished(tmp_path, replace(job, draft={"id": "another"})) is None
+    records.write(tmp_path, make_record(status="oom"))
+    assert cell_process._finished(tmp_path, job) is None
 
 
 def test_gpus_that_were_chosen_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
