@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,12 @@ import click
 
 from harness.commands import load
 from harness.commands.cli import data_root_option, plugin_option
+
+
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no finite number")
+    return value
 
 
 @click.command("bench")
@@ -37,9 +44,16 @@ from harness.commands.cli import data_root_option, plugin_option
     help="imagenet, none, or a weights file. Default: imagenet where the method has a pretrained part, none for smoke.",
 )
 @click.option("--retry", default="", help="Run failed cells again: oom,timeout,failed,diverged,invalid or all.")
-@click.option("--timeout", type=float, help="Minutes a cell may take.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), callback=_finite, help="Minutes a cell may take.")
 @click.option("--resident/--no-resident", help="Keep the training images on the device, where they fit into --memory.")
-@click.option("--memory", type=float, default=2.0, show_default=True, help="GiB of decoded images held in memory.")
+@click.option(
+    "--memory",
+    type=click.FloatRange(0),
+    callback=_finite,
+    default=2.0,
+    show_default=True,
+    help="GiB of decoded images held in memory.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -69,6 +83,7 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     from rich.console import Console
 
     from harness.commands.experiment import asked_for, keep
+    from harness.errors import HarnessError
     from harness.host import trackers
     from harness.reporting.leaderboard import comparison
     from harness.runs import experiment as written
@@ -84,6 +99,9 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     wanted, out = asked.experiment, Path(asked.experiment.out)
     _check_precision(wanted.precision)  # what needs no data is refused before every file is read for its checksum
     executor_named(wanted.executor)
+    for flag, executor in (("slurm", "slurm"), ("address", "ray")):
+        if flag in asked.flags and wanted.executor != executor:  # a file may keep what another executor wants
+            raise HarnessError(f"--{flag} is for --executor {executor}; found --executor {wanted.executor}")
     if wanted.data_parallel:
         sharing.check_data_parallel()
         os.environ[sharing.PARALLEL] = "1"

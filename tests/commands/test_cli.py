@@ -521,6 +521,13 @@ def test_what_cannot_be_is_refused_in_a_line(harness: Command, tmp_path: Path) -
     for arguments, message in (
         (("report", "other", "--merge", "--check"), "--check writes nothing, and --merge copies records"),
         (("data", "synth", "--like", "shtech_a", "--out", "x", "--seed", "-1"), "-1 is not in the range"),
+        (("bench", "--methods", "mcnn", *SMOKE, "--timeout", "0"), "0.0 is not in the range"),
+        (("bench", "--methods", "mcnn", *SMOKE, "--memory", "nan"), "nan is no finite number"),
+        (
+            ("bench", "--methods", "mcnn", *SMOKE, "--slurm", "mem_gb=8"),
+            "--slurm is for --executor slurm; found --executor local",
+        ),
+        (("bench", "--methods", "mcnn", *SMOKE, "--address", "ray://x"), "--address is for --executor ray"),
     ):
         done = harness(*arguments)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from filelock import FileLock
 from made_records import make_record
 
+from harness.host.plugins import load_host
 from harness.runs import records
-from harness.runs.executors import Job, cell_process, local, remote
+from harness.runs.executors import Job, cell_process, job_of, local, remote
 from harness.runs.executors.cell_process import LOCK
+from harness.runs.plan import plan_cells
 
 pytestmark = pytest.mark.system
 
@@ -84,6 +87,20 @@ def test_what_another_bench_has_finished_meanwhile_is_not_done_again(tmp_path: P
     assert cell_process._finished(tmp_path, replace(job, draft={"id": "another"})) is None
     records.write(tmp_path, make_record(status="oom"))
     assert cell_process._finished(tmp_path, job) is None
+
+
+def test_a_plugin_behind_a_link_keeps_the_name_it_was_planned_under(tmp_path: Path) -> None:
+    """And a file of pretrained weights is where it was for the bench, wherever a worker begins."""
+    target, link = tmp_path / "versions.py", tmp_path / "mine.py"
+    target.write_text((ROOT / "tests/methods_on_trial.py").read_text())
+    link.symlink_to(target)
+    host = load_host([link])
+    (cell,) = plan_cells(host, [("tiny", "")], [host.benchmark("synth")], [0], tmp_path, None, budget="smoke")
+    job = job_of(host, cell, None, [link], 1, None)
+    assert [Path(file).name for file in job.plugin_files] == ["mine.py"] and Path(job.plugin_files[0]).is_absolute()
+    named = replace(cell, run=replace(cell.run, request=replace(cell.run.request, pretrained="vgg16.h5")))
+    assert job_of(host, named, None, [], 1, None).request["pretrained"] == os.path.abspath("vgg16.h5")
+    assert job.request["pretrained"] == cell.run.request.pretrained
 
 
 def test_gpus_that_were_chosen_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -84,13 +85,16 @@ def executor_named(name: str) -> Executor:
 def job_of(
     host: Host, cell: Cell, data_root: Path | None, plugin_files: Sequence[Path], memory: int, timeout: float | None
 ) -> Job:
-    """The job of one planned cell; paths are made absolute."""
+    """The job of one planned cell; paths are made absolute, and a plugin's link is not followed: its name is the plugin's."""
+    request = asdict(cell.run.request)
+    if cell.run.request.pretrained not in ("default", "imagenet", "none"):
+        request["pretrained"] = os.path.abspath(cell.run.request.pretrained)
     return Job(
-        request=asdict(cell.run.request),
+        request=request,
         name=cell.run.name,
         folder=str(cell.folder.resolve()),
         data_root=str(data_root.resolve()) if data_root else None,
-        plugin_files=[str(file.resolve()) for file in plugin_files],
+        plugin_files=[os.path.abspath(file) for file in plugin_files],
         memory=memory,
         timeout=timeout,
         draft=record_of(host, cell.run, "failed").model_dump(mode="json"),
