@@ -105,29 +105,30 @@ def page(
 def _section(comparison: Comparison, tables: Sequence[Table], folders: Sequence[Path]) -> Section:
     anchor = section_of(comparison.key)
     own = tuple(table for table in tables if table.section == anchor)
-    parts = () if comparison.proves_only else graphs.parts_of(comparison, anchor)
+    parts = graphs.parts_of(comparison, anchor)
+    measured = () if comparison.proves_only else parts  # of the others, what was learned and pictures, but no errors
     shown = tuple(pictures(parts, folders))
     charts = (graphs.learning, graphs.levels, graphs.densities, graphs.sizes)
-    drawn = tuple(chart(parts) for chart in charts) if parts else ()
+    drawn = tuple(chart(measured) for chart in charts) if measured else ()
     return Section(
         anchor=anchor,
         title=title_of(comparison),
         main=next((table.name for table in own if table.title == title_of(comparison)), ""),
         tables=own,
         parts=parts,
-        places={part.title: Place(part.anchor, _links(part, drawn[0], shown)) for part in parts},
+        places={part.title: Place(part.anchor, _links(part, drawn[0] if drawn else None, shown)) for part in parts},
         figures=drawn,
-        clouds=graphs.clouds(parts),
+        clouds=graphs.clouds(measured),
         terms=tuple(filter(None, (graphs.terms(part.row) for part in parts))),
         pictures=shown,
     )
 
 
-def _links(part: Part, learning: Figure, shown: Sequence[Picture]) -> tuple[Link, ...]:
+def _links(part: Part, learning: Figure | None, shown: Sequence[Picture]) -> tuple[Link, ...]:
     """The method's curve, scatter and first picture, as far as they are there."""
     there = {
-        "curve": f'id="{part.at("curve")}"><polyline' in learning.svg,
-        "scatter": True,
+        "curve": learning is not None and f'id="{part.at("curve")}"><polyline' in learning.svg,
+        "scatter": learning is not None,
         "picture": any(one.part == part for picture in shown for one in picture.shown),
     }
     return tuple(

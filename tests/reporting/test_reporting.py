@@ -312,7 +312,7 @@ def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> 
     assert text.startswith("# Mine\n<!-- harness:synth-common-quick -->\n") and text.endswith(
         "<!-- /harness -->\nmy words\n"
     )
-    assert "old" not in text and "**1.0 [" in text
+    assert "\nold\n" not in text and "**1.0 [" in text
     harness("report", "--into", "README.md")
     assert readme.read_text() == text
     readme.write_text(before.replace("quick -->", "quick short -->"))
