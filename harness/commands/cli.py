@@ -67,16 +67,19 @@ def _add_plugin_commands(group: click.Group) -> None:
     group._extended = True  # type: ignore[attr-defined]
     from harness.host.plugins import load_host
 
-    for plugin, found in load_host().call("harness_commands"):
-        if not isinstance(found, list | tuple) or not all(isinstance(command, click.Command) for command in found):
-            click.echo(
-                f"plugin {plugin.name}: harness_commands returned {found!r:.80}; expected a list of click.Command",
-                err=True,
-            )
-            continue
+    host = load_host()
+    known = {id(plugin): len(plugin.errors) for plugin in host.plugins}
+    for plugin, found in host.lists("harness_commands", "click.Command"):
         for command in found:
-            if command.name not in _COMMANDS:
+            if not isinstance(command, click.Command):
+                plugin.errors.append(
+                    f"harness_commands returned an item of {type(command).__name__}; expected click.Command"
+                )
+            elif command.name not in _COMMANDS:
                 group.add_command(command)
+    for plugin in host.plugins:
+        for error in plugin.errors[known[id(plugin)] :]:  # the others are said by the command that loads plugins
+            click.echo(f"plugin {plugin.name}: {error}", err=True)
 
 
 def _is_foreign(entry: Any) -> bool:

@@ -44,14 +44,12 @@ def fetch(
             f"{benchmark.homepage}. Unpack it to {data_root / benchmark.expected[0]}, or give an archive's address with --url."
         )
     target = data_root / benchmark.expected[0]
-    archives = [(downloaded(download, data_root / DOWNLOADS, progress), download.largest) for download in downloads]
-    if len(archives) == 1:
-        unpack(archives[0][0], target, archives[0][1], strip=True)
-        return target
-    with tempfile.TemporaryDirectory(prefix="unpacking-", dir=data_root) as together:  # all of them or none
-        for archive, largest in archives:
-            unpack(archive, Path(together) / "all", largest, strip=False)
-        move_into(target, Path(together) / "all", "its archives")
+    archives = [downloaded(download, data_root / DOWNLOADS, progress) for download in downloads]
+    with tempfile.TemporaryDirectory(prefix="unpacking-", dir=data_root) as temporary:
+        together = Path(temporary) / "all"  # of them, or none
+        for archive, download in zip(archives, downloads, strict=True):
+            unpack(archive, together, download.largest, strip=len(downloads) == 1)
+        move_into(target, together, " and ".join(archive.name for archive in archives))
     return target
 
 

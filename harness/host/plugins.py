@@ -94,6 +94,14 @@ class Host:
             except Exception as error:
                 plugin.errors.append(f"{hook} raised {type(error).__name__}: {error}")
 
+    def lists(self, hook: str, of: str, **arguments: Any) -> Iterator[tuple[Plugin, list[Any] | tuple[Any, ...]]]:
+        """`call` of a hook that returns a list of `of`; a plugin that returns anything else is reported and passed over."""
+        for plugin, result in self.call(hook, **arguments):
+            if isinstance(result, list | tuple):
+                yield plugin, result
+            else:
+                plugin.errors.append(f"{hook} returned {type(result).__name__}; expected a list of {of}")
+
     def _unknown(self, kind: str, name: str, known: Iterable[str]) -> HarnessError:
         """The error for a name that nothing brought; where a plugin could not be loaded, that is said, and no guess is made."""
         broken = next((plugin for plugin in self.plugins if plugin.errors and not plugin.adds), None)
@@ -208,10 +216,7 @@ def _unknown_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
 
 def _collect(host: Host, hook: str, kind: type[Any], into: dict[str, Any], noun: str) -> None:
     owners: dict[str, Plugin] = {}
-    for plugin, result in host.call(hook):
-        if not isinstance(result, list | tuple):
-            plugin.errors.append(f"{hook} returned {type(result).__name__}; expected a list of {kind.__name__}")
-            continue
+    for plugin, result in host.lists(hook, kind.__name__):
         for value in result:
             if not isinstance(value, kind):
                 plugin.errors.append(f"{hook} returned an item of {type(value).__name__}; expected {kind.__name__}")

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from harness.method import Method
 from harness.reporting import trained
-from harness.reporting.comparison import GAP, LEFT, gap, published_of, section_of, table_name, title_of
+from harness.reporting.comparison import GAP, LEFT, gap, mark_complete, published_of, section_of, table_name, title_of
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, paired
 from harness.reporting.settings import settings_of
-from harness.reporting.tables import Table, mark, printed, scored, signed, words
+from harness.reporting.tables import Table, printed, scored, signed, words
 from harness.reporting.versions import line_of
 
 
@@ -55,7 +55,7 @@ def _table(
                 trained.as_cell(share),
             ]
         )
-    mark([line for line, row in zip(lines, rows, strict=True) if not row.missing], (1, 2))
+    mark_complete(lines, rows, (1, 2))
     if any(share is not None for share in shares):
         notes.append(trained.MEANING)
     return Table(

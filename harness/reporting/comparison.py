@@ -83,7 +83,7 @@ def comparison_table(
     for row in comparison.rows:
         line = _cells(row, comparison, values, methods or {})
         rows.append([*line[:FURTHER], *extra.cells(row, further), *line[FURTHER:]])
-    mark([line for line, row in zip(rows, comparison.rows, strict=True) if not row.missing], (1, 2))
+    mark_complete(rows, comparison.rows, (1, 2))
     for floor in comparison.floors:
         under = [words(FLOOR.format(of=floor.of)), scored(floor.mae), scored(floor.rmse)]
         rows.append(under + [Cell()] * (len(headers) - len(under)))
@@ -98,6 +98,11 @@ def comparison_table(
         IMPORTANT,
         SETTINGS,
     )
+
+
+def mark_complete(lines: Sequence[list[Cell]], rows: Sequence[Row], columns: Iterable[int]) -> None:
+    """Marks the best of each of `columns` among the lines of those of `rows` that have all their folds and seeds, in place."""
+    mark([line for line, row in zip(lines, rows, strict=True) if not row.missing], columns)
 
 
 def published_of(values: Iterable[PublishedValue], method: str, dataset: str, metric: str) -> list[float]:
@@ -208,34 +213,35 @@ def _seeds_told(comparison: Comparison) -> str:
     folds = comparison.records[0].folds
     by_row = sorted({len({record.seed for record in row.records}) for row in comparison.rows if row.records}) or [1]
     several = by_row[-1] > 1
-    over = (
-        f"{folds}-fold cross-validation; MAE and RMSE are means over folds{' and seeds' if several else ''}; "
-        if folds
-        else ""
-    )
+    told = []
+    if folds:
+        both = " and seeds" if several else ""
+        told.append(f"{folds}-fold cross-validation; MAE and RMSE are means over folds{both}")
     if not several:
-        return over + "one seed: intervals are over test images, and hold nothing of other seeds"
-    number_of = f"{by_row[0]} to {by_row[-1]}" if len(by_row) > 1 else f"{by_row[0]}"
-    over += "" if folds and len(by_row) == 1 else f"means over {number_of} seeds; "
-    alone = "; those of one seed hold nothing of others" if by_row[0] == 1 else ""
-    return over + (
-        f"intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images{alone}"
+        told.append("one seed: intervals are over test images, and hold nothing of other seeds")
+        return "; ".join(told)
+    if not folds or len(by_row) > 1:
+        told.append(f"means over {' to '.join(map(str, dict.fromkeys((by_row[0], by_row[-1]))))} seeds")
+    told.append(
+        "intervals are over test images, the same ones drawn for every seed: the mean over these seeds, on other images"
     )
+    if by_row[0] == 1:
+        told.append("those of one seed hold nothing of others")
+    return "; ".join(told)
 
 
 def libraries(finished: Sequence[Record]) -> str:
     """ " with keras 3.15.1, tensorflow 2.20.0 and 2.21.0; commit 0123456789ab": what trained the runs, as far as they say."""
     found: dict[str, set[str]] = {}
-    commits = sorted({str(commit) for record in finished if (commit := record.environment.get("commit"))})
+    commits = [str(commit) for record in finished if (commit := record.environment.get("commit"))]
     for record in finished:
         versions = record.environment.get("versions", {})
         for name in ("keras", str(record.environment.get("backend"))):
             if name in versions:
                 found.setdefault(name, set()).add(str(versions[name]))
     told = ", ".join(f"{name} {' and '.join(sorted(versions))}" for name, versions in found.items())
-    saying = sum(bool(record.environment.get("commit")) for record in finished)
-    some = f" ({saying} of {len(finished)} runs; the others do not say)" if saying < len(finished) else ""
-    return (f" with {told}" if told else "") + (f"; commit {', '.join(commits)}{some}" if commits else "")
+    some = f" ({len(commits)} of {len(finished)} runs; the others do not say)" if len(commits) < len(finished) else ""
+    return (f" with {told}" if told else "") + (f"; commit {', '.join(sorted(set(commits)))}{some}" if commits else "")
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:

@@ -33,14 +33,13 @@ class Floor:
 def floors(records: Iterable[Record]) -> tuple[Floor, ...]:
     """The mean's and the median's, of the finished ones of `records`; the median's only where each fold has a record of it."""
     finished = sorted((record for record in records if record.status == "ok"), key=lambda record: record.name)
-    one_a_fold = list({record.fold: record for record in finished}.values())
+    one_a_fold = {record.fold: record for record in finished}
+    drawn = strata(list(one_a_fold.values()))
     found = []
     for of in (MEAN, MEDIAN):
         by_fold = {record.fold: value for record in finished if (value := _constant(record, of)) is not None}
-        if one_a_fold and len(by_fold) == len(one_a_fold):
-            groups = [
-                (stratum.true, np.full_like(stratum.true, by_fold[stratum.fold])) for stratum in strata(one_a_fold)
-            ]
+        if drawn and by_fold.keys() == one_a_fold.keys():
+            groups = [(stratum.true, np.full_like(stratum.true, by_fold[stratum.fold])) for stratum in drawn]
             found.append(Floor(of, by_fold, score(groups, metrics.MAE), score(groups, metrics.RMSE)))
     return tuple(found)
 

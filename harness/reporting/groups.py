@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from harness import metrics
-from harness.reporting.comparison import LEFT, section_of, table_name, title_of
+from harness.reporting.comparison import LEFT, mark_complete, section_of, table_name, title_of
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row
-from harness.reporting.tables import Cell, Table, mark, number, words
+from harness.reporting.tables import Cell, Table, number, words
 from harness.runs.records import ImageCount, Record
 
 LEVELS = tuple(
@@ -63,6 +63,7 @@ def _scenes(comparison: Comparison, rows: list[Row], values: list[PublishedValue
     """MAE by scene and the mean of scenes, the papers' rows below."""
     group = _mean_of(comparison)
     scenes = sorted({image.groups.get(group, "") for row in rows for image in _images(row.records)})
+    headers = ("method", *scenes, "average")
     lines = []
     for row in rows:
         found = [
@@ -71,7 +72,7 @@ def _scenes(comparison: Comparison, rows: list[Row], values: list[PublishedValue
         ]
         known = [value for value in found if value is not None]
         lines.append([words(row.title), *map(number, found), number(float(np.mean(known)) if known else None)])
-    lines = _marked(lines, rows)
+    mark_complete(lines, rows, range(1, len(headers)))
     printed: dict[tuple[str, str], dict[str, float]] = {}
     for value in values:
         if value.dataset == comparison.key.dataset and value.metric == "mae" and value.scene:
@@ -79,7 +80,6 @@ def _scenes(comparison: Comparison, rows: list[Row], values: list[PublishedValue
     for (method, paper), by_scene in sorted(printed.items()):
         cells = [number(by_scene.get(name)) for name in (*scenes, "average")]
         lines.append([words(f"*{method}, published ({paper})*"), *cells])
-    headers = ("method", *scenes, "average")
     notes = (f"MAE of each {group}'s test images; average is the mean of {group}s", "published averages are as printed")
     return _table(comparison, "scenes", f"by {group}", headers, lines, notes)
 
@@ -93,7 +93,7 @@ def _categories(comparison: Comparison, rows: list[Row], values: list[PublishedV
             images = list(filter(jhu_category(name), _images(row.records)))
             line += [number(_error(images, metrics.mae)), number(_error(images, metrics.mse_root))]
         lines.append(line)
-    lines = _marked(lines, rows)
+    mark_complete(lines, rows, range(1, len(headers)))
     printed: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
     for value in values:
         if value.dataset == comparison.key.dataset and value.metric in ("mae", "rmse") and "[" not in value.method:
@@ -114,7 +114,7 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     quarters = list(zip([-1.0, *edges[:-1]], edges, strict=True))
     names = [f"{below + 1:.0f}–{last:.0f} heads" for below, last in quarters]
     headers = ("method", *(name for name, _, _ in LEVELS), *names, "NAE", *(f"GAME({level})" for level in range(4)))
-    lines, signed_errors = [], []
+    lines = []
     for row in rows:
         counted, predicted = _pooled(row)
         line = [words(row.title)]
@@ -126,9 +126,8 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
         weights = [len(record.results.per_image) for record in row.records]  # type: ignore[union-attr]
         games = np.average([record.results.game for record in row.records], axis=0, weights=weights)  # type: ignore[union-attr]
         line += [number(float(value)) for value in games]
-        lines.append(line)
-        signed_errors.append(number(float(np.mean(predicted - counted)), sign=True))
-    lines = [[*line, error] for line, error in zip(_marked(lines, rows), signed_errors, strict=True)]
+        lines.append([*line, number(float(np.mean(predicted - counted)), sign=True)])
+    mark_complete(lines, rows, range(1, len(headers)))
     sizes = [sum(below < value <= last for value in true) for _, below, last in LEVELS]
     runs = " of all runs together" if any(len(row.records) > 1 for row in rows) else ""
     notes = (
@@ -155,13 +154,6 @@ def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:
     true = np.concatenate([stratum.true.ravel() for stratum in row.strata])
     predicted = np.concatenate([stratum.predicted.ravel() for stratum in row.strata])
     return true, predicted
-
-
-def _marked(lines: list[list[Cell]], rows: Sequence[Row]) -> list[list[Cell]]:
-    """`lines` with the best of each column marked, among the rows that have all their folds and seeds."""
-    whole = [line for line, row in zip(lines, rows, strict=True) if not row.missing]
-    mark(whole, range(1, len(lines[0])))
-    return lines
 
 
 def _table(

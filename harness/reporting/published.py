@@ -102,10 +102,7 @@ def _values(paper: str, table: str, row: _Row) -> list[PublishedValue]:
 def gather(host: Host) -> list[PublishedValue]:
     """The numbers of every plugin; a file that cannot be used is reported on its plugin and left out."""
     values = []
-    for plugin, paths in host.call("harness_published"):
-        if not isinstance(paths, list | tuple):
-            plugin.errors.append(f"harness_published returned {type(paths).__name__}; expected a list of paths")
-            continue
+    for plugin, paths in host.lists("harness_published", "paths"):
         for path in paths:
             try:
                 values += read(Path(path))

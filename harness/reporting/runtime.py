@@ -109,9 +109,10 @@ def _training_minutes(
             found[where][record.method, record.variant].append(trained.minutes(record))
     if not found:
         return {}, ""
-    budget, title, recipe, select = min(found, key=lambda where: (_place(where[0]), -len(found[where]), where))
-    means = {key: statistics.fmean(minutes) for key, minutes in found[budget, title, recipe, select].items()}
-    return {key: number(mean) for key, mean in means.items()}, f"{title}, budget {budget}, recipe {recipe}"
+    chosen = min(found, key=lambda where: (_place(where[0]), -len(found[where]), where))
+    budget, title, recipe, _ = chosen
+    cells = {key: number(statistics.fmean(minutes)) for key, minutes in found[chosen].items()}
+    return cells, f"{title}, budget {budget}, recipe {recipe}"
 
 
 def _place(budget: str) -> int:

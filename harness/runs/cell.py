@@ -193,16 +193,13 @@ def _callbacks(host: Host, run: Run, model: Any) -> Any:
     import keras
 
     gathered: list[Any] = []
-    for plugin, result in host.call("harness_callbacks", run=run):
-        if isinstance(result, list | tuple) and all(isinstance(one, keras.callbacks.Callback) for one in result):
+    expected = "keras.callbacks.Callback, which may be empty"
+    for plugin, result in host.lists("harness_callbacks", expected, run=run):
+        if all(isinstance(one, keras.callbacks.Callback) for one in result):
             gathered += result
         else:
-            found = (
-                [type(one).__name__ for one in result] if isinstance(result, list | tuple) else type(result).__name__
-            )
-            plugin.errors.append(
-                f"harness_callbacks returned {found}; expected a list of keras.callbacks.Callback, which may be empty"
-            )
+            found = [type(one).__name__ for one in result]
+            plugin.errors.append(f"harness_callbacks returned {found}; expected a list of {expected}")
     if not gathered:
         return None
     listeners = keras.callbacks.CallbackList(gathered, model=model)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
-from harness import ModelOptions
+from harness import ModelOptions, hookimpl
 from harness.errors import HarnessError
 from harness.host import plugins
 from harness.reporting import published
@@ -155,6 +155,27 @@ def test_published_numbers_that_are_no_list_are_named(tmp_path: Path) -> None:
     host = plugins.load_host([file(tmp_path, "nothing", text)])
     assert published.gather(host)
     assert by_name(host, "nothing").errors == ["harness_published returned NoneType; expected a list of paths"]
+
+
+@pytest.mark.parametrize("returned", [None, [7]])
+def test_commands_that_are_none_are_named_and_help_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], returned: object
+) -> None:
+    import click
+
+    from harness.commands import cli
+
+    module = ModuleType("foreign")
+    module.harness_commands = hookimpl(lambda: returned)  # type: ignore[attr-defined]
+    entry = SimpleNamespace(
+        name="foreign", dist=SimpleNamespace(name="crowd-harness-foreign", version="9.9"), load=lambda: module
+    )
+    real = plugins.metadata.entry_points(group=plugins.GROUP)
+    monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [*real, entry])
+    monkeypatch.setattr(plugins, "version_of", lambda entry: "9.9")
+    cli._add_plugin_commands(click.Group("harness"))
+    said = capsys.readouterr().err
+    assert said.startswith("plugin foreign: harness_commands returned ") and "click.Command" in said
 
 
 def test_unknown_names_get_the_nearest_known_one() -> None:
