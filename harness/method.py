@@ -29,7 +29,7 @@ class Stage:
         share: its part of the run's epochs; the shares of a recipe add up to 1.
         optimizer: a name `keras.optimizers.get` knows.
         options: further arguments of that optimiser ({"momentum": 0.9}).
-        decay: "constant", "cosine" (to zero over the stage) or "step".
+        decay: "constant", "cosine" (to zero over the stage), "rise" (linearly to the rate over the stage: a warm-up) or "step".
         decay_factor, decay_epochs: for "step", the rate is multiplied by the factor every so many epochs.
         warmup_steps: the rate rises linearly over the first so many steps.
         trains: names (or prefixes ending in "*") of the layers that learn in this stage; empty means all.
@@ -105,6 +105,11 @@ class Recipe:
         total = sum(stage.share for stage in self.stages)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"recipe {self.name!r}: the shares of its stages add up to {total:g}; expected 1")
+        if self.crop is not None and self.crop_share != 1:
+            raise ValueError(
+                f"recipe {self.name!r}: crop is {self.crop} and crop_share {self.crop_share}; where crops are by share, "
+                f"expected crop None (null in a file)"
+            )
         if self.crop is None and self.images_per_step != 1:
             raise ValueError(
                 f"recipe {self.name!r}: images_per_step is {self.images_per_step}; crops by share differ in size from "
@@ -216,7 +221,7 @@ class Method:
         unit: where its last layer predicts heads a pixel × a unit of its paper's own under every recipe, that unit; 0 where it
             follows `density_scale`.
         pretrained: name of the pretrained part ("vgg16", "vgg19", "mobilenet_v2"), or None. Under `common` a network that
-            begins from one is trained at a tenth of the rate (`FINE_TUNING`).
+            begins from published weights is tuned at a rate of its own (`FINE_TUNING`).
         variants: the paper's ablation rows by name.
         teach: (batch, options) → further inputs by name that the network is given in training alone (a true mask, say).
             Its "density" must not depend on them. Such a network's inputs are a dict of "image" and these.
@@ -246,6 +251,18 @@ class Method:
     label_maps: Callable[[ModelOptions], Mapping[str, LabelMap]] | None = None
     learned: Callable[[keras.Model], Mapping[str, float]] | None = None
     backend: str = ""
+
+    def __post_init__(self) -> None:
+        parts: tuple[tuple[str, Mapping[str, Any], type], ...] = (
+            ("variant", self.variants, Variant),
+            ("recipe for", self.recipes, Recipe),
+        )
+        for what, given, kind in parts:
+            for key, value in given.items():
+                if not isinstance(value, kind):
+                    raise TypeError(
+                        f"method {self.name!r}: {what} {key!r} is a {type(value).__name__}; expected harness.{kind.__name__}"
+                    )
 
     def recipe_for(self, benchmark: str) -> Recipe:
         """What the paper did on the benchmark of this name."""

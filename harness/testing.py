@@ -10,6 +10,7 @@ here.
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import json
 import os
@@ -20,13 +21,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import HarnessError, one_line
 from harness.method import Method, ModelOptions, Stage, inference_network, named_outputs
 from harness.training.backend import BACKENDS
+
+if TYPE_CHECKING:
+    from harness.host.plugins import Host
 
 STEPS = 4
 STARTS = 3  # a unit that is dead by the chance of its start is not dead from every start
@@ -49,7 +53,7 @@ def check_method(
     """Checks one method; pytest shows every failed check.
 
     Args:
-        method: a method's name, or the value itself.
+        method: a method's name, with a variant in brackets to check that ("sasnet[no_pra]"), or the value itself.
         plugin_files: files that bring it, where it is not installed.
         backends: on which it must do a step; where None its own (`Method.backend`), else those that are installed.
 
@@ -71,17 +75,21 @@ def verdicts(
     Once the network builds and its output is as declared, each is tried whatever became of those before it.
     """
     from harness.host.plugins import load_host
+    from harness.runs.plan import parse_method
     from harness.training import backend
     from harness.training.chosen import use_for
 
     files = [Path(file).resolve() for file in plugin_files]
-    chosen = load_host(files).method(method) if isinstance(method, str) else method
+    host = load_host(files)
+    name, variant = parse_method(host, method) if isinstance(method, str) else (method.name, "")
+    chosen = host.method(name) if isinstance(method, str) else method
+    options = _options(chosen, variant)
     use_for(chosen)
     backend.start()
     backend.prepare(0)
     yield _verdict("recipe", _recipe, chosen)
     try:
-        network = _builds(chosen)
+        network = _builds(chosen, options)
     except HarnessError as error:
         yield Verdict("builds", False, str(error))
         return
@@ -91,7 +99,7 @@ def verdicts(
         yield replace(output, message=f"{output.message}. The other checks wait for this one")
         return
     yield output
-    for name, check in (
+    for what, check in (
         ("any size", _any_size),
         ("margin", _margin),
         ("loss", _loss),
@@ -102,10 +110,16 @@ def verdicts(
         ("same output twice", _repeatable),
         ("inference network", _inference),
     ):
-        yield _verdict(name, partial(check, network=network), chosen)
+        yield _verdict(what, partial(check, network=network, options=options), chosen)
+    if chosen.variants and not variant:
+        yield _verdict("variants", _variants, chosen)
+    if isinstance(method, str):
+        yield _verdict("published numbers", partial(_published, host=host), chosen)
     those = [chosen.backend] if chosen.backend else filter(importlib.util.find_spec, BACKENDS)
     for one in backends if backends is not None else those:
-        yield _verdict(f"a step on {one}", partial(_step_elsewhere, backend_name=one, files=files), chosen)
+        yield _verdict(
+            f"a step on {one}", partial(_step_elsewhere, variant=variant, backend_name=one, files=files), chosen
+        )
 
 
 def _verdict(name: str, check: Callable[[Method], str], method: Method) -> Verdict:
@@ -117,8 +131,9 @@ def _verdict(name: str, check: Callable[[Method], str], method: Method) -> Verdi
         return Verdict(name, False, one_line(error))
 
 
-def _options(method: Method) -> ModelOptions:
-    return ModelOptions(density_scale=method.recipe.density_scale, largest_count=LARGEST_COUNT)
+def _options(method: Method, variant: str = "") -> ModelOptions:
+    chosen = method.variants[variant].options if variant else {}
+    return ModelOptions(dict(chosen), density_scale=method.recipe.density_scale, largest_count=LARGEST_COUNT)
 
 
 def _recipe(method: Method) -> str:
@@ -136,10 +151,10 @@ def _recipe(method: Method) -> str:
     return f"{len(method.recipe.stages)} stages, {method.recipe.epochs} epochs, as JSON"
 
 
-def _builds(method: Method) -> Any:
+def _builds(method: Method, options: ModelOptions) -> Any:
     from harness.training import soundness
 
-    return soundness.built(method, _options(method))
+    return soundness.built(method, options)
 
 
 def _output(method: Method, network: Any) -> str:
@@ -150,26 +165,26 @@ def _output(method: Method, network: Any) -> str:
     return f"density{points} at stride {method.stride}, float32"
 
 
-def _loss(method: Method, network: Any) -> str:
+def _loss(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training import soundness
 
-    return f"terms {', '.join(soundness.check_loss(method, network, _options(method)))}"
+    return f"terms {', '.join(soundness.check_loss(method, network, options))}"
 
 
-def _names(method: Method, network: Any) -> str:
+def _names(method: Method, network: Any, options: ModelOptions) -> str:
     """Of the paper's recipe, and of those it has for single benchmarks."""
     from harness.training import soundness
 
-    terms = set(soundness.check_loss(method, network, _options(method)))
+    terms = set(soundness.check_loss(method, network, options))
     for recipe in (method.recipe, *method.recipes.values()):
         soundness.check_names(method, soundness.names_of_layers(network), terms, recipe)
     return "every name in its stages is a term's or a layer's"
 
 
-def _scale(method: Method, network: Any) -> str:
+def _scale(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training import soundness
 
-    soundness.check_scale(method, network, _options(method))
+    soundness.check_scale(method, network, options)
     if "points" in named_outputs(network.output):
         return "a number of points has none"
     return "a unit of its own" if method.unit else "follows density_scale"
@@ -186,11 +201,11 @@ def _image(method: Method, height: int, width: int, batch: int = 1) -> np.ndarra
     return generator.integers(0, 255, (batch, height, width, method.channels)).astype(np.float32)
 
 
-def _any_size(method: Method, network: Any) -> str:
+def _any_size(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training.any_size import check_any_size
     from harness.training.prediction import density_of
 
-    check_any_size(method, network, _options(method), method.recipe)
+    check_any_size(method, network, options, method.recipe)
     network = inference_network(network)
     for height, width in ((_side(method), _side(method, 96)), (37, 53), (1, 1)):
         image = _image(method, height, width)[0].astype(np.uint8)
@@ -207,14 +222,14 @@ def _any_size(method: Method, network: Any) -> str:
     return "1×1, 37×53 and more"
 
 
-def _margin(method: Method, network: Any) -> str:
+def _margin(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training.reach import check_margin
 
     check_margin(method, network)
     return f"no change beyond {method.margin} px was seen" if method.local else "depends on the whole picture"
 
 
-def _train(method: Method) -> tuple[list[float], list[str]]:
+def _train(method: Method, options: ModelOptions) -> tuple[list[float], list[str]]:
     """Losses of a few steps, and the trainable weights that did not move in them."""
     import warnings
 
@@ -223,14 +238,14 @@ def _train(method: Method) -> tuple[list[float], list[str]]:
     from harness.training import backend, soundness
     from harness.training.network import PointTrainer
 
-    network = method.build(_options(method))
-    trainer = PointTrainer(network, method, _options(method))
+    network = method.build(options)
+    trainer = PointTrainer(network, method, options)
     stage = Stage(optimizer="sgd", learning_rate=1.0, options={"global_clipnorm": 0.05})
     trainer.start(stage, backend.jit_compile())
     before = [ops.convert_to_numpy(weight).copy() for weight in network.trainable_weights]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Gradients do not exist")  # said below, by name
-        losses = [trainer.train(*soundness.crops(method, _options(method), step)) for step in range(STEPS)]
+        losses = [trainer.train(*soundness.crops(method, options, step)) for step in range(STEPS)]
     still = [
         weight.path
         for weight, old in zip(network.trainable_weights, before, strict=True)
@@ -239,14 +254,14 @@ def _train(method: Method) -> tuple[list[float], list[str]]:
     return losses, still
 
 
-def _gradients(method: Method, network: Any) -> str:
+def _gradients(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training import backend
 
     losses: list[float] = []
     still: list[str] = []
     for start in range(STARTS):
         backend.prepare(start)
-        losses, dead = _train(method)
+        losses, dead = _train(method, options)
         assert np.isfinite(losses).all(), f"losses of {STEPS} steps: {losses}"
         still = dead if start == 0 else [path for path in still if path in dead]
         if not still:
@@ -255,9 +270,9 @@ def _gradients(method: Method, network: Any) -> str:
     return f"losses {', '.join(f'{loss:.3g}' for loss in losses)}; every trainable weight moves"
 
 
-def _round_trip(method: Method, network: Any) -> str:
+def _round_trip(method: Method, network: Any, options: ModelOptions) -> str:
     image = _image(method, _side(method), _side(method))
-    first, second = network, method.build(_options(method))
+    first, second = network, method.build(options)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.weights.h5")
         first.save_weights(path)
@@ -267,7 +282,7 @@ def _round_trip(method: Method, network: Any) -> str:
     return "the same density from loaded weights"
 
 
-def _repeatable(method: Method, network: Any) -> str:
+def _repeatable(method: Method, network: Any, options: ModelOptions) -> str:
     network, image = inference_network(network), _image(method, _side(method), _side(method))
     _alike(_density(network, image), _density(network, image), "the output of a second call with training=False")
     return "training=False repeats"
@@ -279,7 +294,7 @@ def _density(network: Any, image: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(named_outputs(network(image, training=False))["density"])
 
 
-def _inference(method: Method, network: Any) -> str:
+def _inference(method: Method, network: Any, options: ModelOptions) -> str:
     cut = inference_network(network)
     assert not isinstance(cut.input, dict), "it still has other inputs"
     image = _image(method, _side(method), _side(method))
@@ -298,10 +313,47 @@ def _alike(first: np.ndarray, second: np.ndarray, what: str) -> None:
     assert difference <= ROUND_OFF * scale, f"{what} differs by {difference:g}"
 
 
-def _step_elsewhere(method: Method, backend_name: str, files: list[Path]) -> str:
+def _variants(method: Method) -> str:
+    """What a bench of them would find before any training."""
+    from harness.training import soundness
+
+    for name in method.variants:
+        try:
+            options = _options(method, name)
+            network = soundness.built(method, options)
+            soundness.check_density(method, network)
+            soundness.check_loss(method, network, options)
+        except HarnessError as error:
+            raise AssertionError(f"{method.name}[{name}]: {error}") from None
+    return f"{', '.join(method.variants)}: each builds and has a loss"
+
+
+def _published(method: Method, host: Host) -> str:
+    """The numbers that its plugin copies from papers: read, and of this method's names and datasets that are known."""
+    from harness.reporting import published
+
+    plugin = host.method_plugin[method.name]
+    known = len(plugin.errors)
+    values = [value for value in published.gather(host) if value.method.partition("[")[0] == method.name]
+    if plugin.errors[known:]:
+        raise AssertionError(plugin.errors[known])
+    for value in values:
+        variant = value.method.partition("[")[2].removesuffix("]")
+        if variant and variant not in method.variants:
+            those = ", ".join(method.variants) or "it has none"
+            raise AssertionError(f"{value.table}: {value.method!r} is none of its variants ({those})")
+        # A dataset may be another plugin's; a near miss is a mistake.
+        near = difflib.get_close_matches(value.dataset.lower(), host.benchmarks, n=1, cutoff=0.8)
+        if near and value.dataset not in host.benchmarks:
+            raise AssertionError(f"{value.table}: dataset {value.dataset!r} is unknown. Did you mean {near[0]!r}?")
+    return f"{len(values)} of it" if values else "none of it"
+
+
+def _step_elsewhere(method: Method, variant: str, backend_name: str, files: list[Path]) -> str:
     """A few steps in a process of its own, the method found by its name."""
+    name = f"{method.name}[{variant}]" if variant else method.name
     done = subprocess.run(
-        [sys.executable, "-m", "harness.testing", method.name, *map(str, files)],
+        [sys.executable, "-m", "harness.testing", name, *map(str, files)],
         env={**os.environ, "KERAS_BACKEND": backend_name},
         capture_output=True,
         text=True,
@@ -315,6 +367,7 @@ def _step_elsewhere(method: Method, backend_name: str, files: list[Path]) -> str
 
 def _main(name: str, *files: str) -> None:
     from harness.host.plugins import load_host
+    from harness.runs.plan import parse_method
     from harness.training import backend
 
     backend.start()
@@ -322,9 +375,12 @@ def _main(name: str, *files: str) -> None:
     from harness.training.any_size import check_any_size
 
     try:
-        method = load_host(map(Path, files)).method(name)
-        check_any_size(method, _builds(method), _options(method), method.recipe)
-        print(json.dumps(_train(method)[0]))
+        host = load_host(map(Path, files))
+        method_name, variant = parse_method(host, name)
+        method = host.method(method_name)
+        options = _options(method, variant)
+        check_any_size(method, _builds(method, options), options, method.recipe)
+        print(json.dumps(_train(method, options)[0]))
     except HarnessError as error:
         raise SystemExit(str(error)) from None
     except Exception as error:  # JAX ends its tracebacks with a note on itself: the one line that counts is said here

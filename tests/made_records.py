@@ -80,6 +80,7 @@ def make_record(
             "test_images_available": changes.get("available", len(true)),
             "train_mean": 25.0,
             **({"train_median": changes["train_median"]} if "train_median" in changes else {}),
+            **({"kernel_metres": changes["kernel_metres"]} if "kernel_metres" in changes else {}),
             "validation_names": ["v"],
         },
         "model": {"parameters": 10, "inference_parameters": 10, "inference_megabytes": 0.04, "stride": 4},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 
-from harness import Method, ModelOptions, Recipe, Stage
+from harness import HarnessError, Method, ModelOptions, Recipe, Stage, Variant
 from harness.host.plugins import load_host
 from harness.testing import check_method, verdicts
 
@@ -50,6 +51,68 @@ def failures(method: Method) -> dict[str, str]:
 
 def test_a_sound_method_passes() -> None:
     assert failures(GOOD) == {}
+
+
+def test_variants_are_tried_too() -> None:
+    def of_variant(options: ModelOptions) -> keras.Model:
+        if options.variant.get("broken"):
+            raise KeyError("x")
+        return build(options)
+
+    variants = {"whole": Variant({}), "part": Variant({"broken": True})}
+    found = failures(replace(GOOD, build=of_variant, variants=variants))
+    assert found.keys() == {"variants"} and "good[part]: " in found["variants"] and "KeyError" in found["variants"]
+    assert failures(replace(GOOD, variants={"whole": Variant({})})) == {}
+    with pytest.raises(TypeError, match=r"variant 'part' is a dict; expected harness\.Variant"):
+        replace(GOOD, variants={"part": {"broken": True}})  # type: ignore[dict-item]
+
+
+def test_a_variant_is_checked_by_its_name() -> None:
+    done = list(verdicts("ssr_hef[no_ssr]", backends=[]))
+    assert done and all(verdict.ok for verdict in done) and "variants" not in {verdict.check for verdict in done}
+    with pytest.raises(HarnessError, match=r"unknown variant of ssr_hef 'no_sr'\. Did you mean 'no_ssr'\?"):
+        list(verdicts("ssr_hef[no_sr]", backends=[]))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{method: own, dataset: shtech_a, mea: 9.9}", "table 1, row 1: unknown key 'mea'. Did you mean 'mae'?"),
+        ("{method: own, dataset: shtechA, mae: 9.9}", "dataset 'shtechA' is unknown. Did you mean 'shtech_a'?"),
+        ('{method: "own[ful]", dataset: shtech_a, mae: 9.9}', "'own[ful]' is none of its variants (full)"),
+        ("{method: own[full], dataset: shtech_a, mae: 9.9}", "line 4: not YAML"),
+        ('{method: "own[full]", dataset: shtech_a, mae: 9.9}', ""),
+    ],
+)
+def test_published_numbers_are_looked_at(row: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "published.yaml").write_text(f"paper: Mine\ntables:\n- table: Table 1\n  rows: [{row}]\n")
+    (tmp_path / "own.py").write_text(OWN.format(file=str(tmp_path / "published.yaml")))
+    found = {each.check: each for each in verdicts("own", [tmp_path / "own.py"], backends=[])}
+    told = found["published numbers"]
+    assert told.ok == (not message) and message in told.message, told.message
+
+
+OWN = """
+from harness import Method, Recipe, Variant, hookimpl
+
+def build(options):
+    import keras
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(1, 4, strides=4, padding="same")(image)
+    return keras.Model(image, keras.layers.Rescaling(options.heads_a_cell(4), dtype="float32")(x))
+
+def loss(batch, outputs, options):
+    from harness.nn.losses import euclidean_density
+    return {{"density": euclidean_density(outputs["density"], batch.density(4))}}
+
+@hookimpl
+def harness_methods():
+    return [Method("own", "Own", "me", build, loss, Recipe("paper", epochs=1), stride=4, variants={{"full": Variant({{}})}})]
+
+@hookimpl
+def harness_published():
+    return [{file!r}]
+"""
 
 
 def fixed_size(options: ModelOptions) -> keras.Model:

@@ -62,11 +62,12 @@ def command(
     from harness.commands.display import bar
     from harness.errors import DataError
     from harness.files.region_file import read_regions
-    from harness.runs.counting import counts, draw, located, names_of, pictures_of, write_csv
+    from harness.runs.counting import check_apart, counts, draw, located, names_of, pictures_of, write_csv
     from harness.runs.point_files import Pointed, write_coco
 
     predict = _predictor(model, method_name, weights, plugin_files)
     pictures = pictures_of(images)
+    check_apart(images, {"--overlay": overlay, "--points": points_folder})
     regions = read_regions(roi) if roi else None
     inside = {path: regions.of(path) if regions else () for path in pictures}
     names = names_of(pictures)
@@ -76,16 +77,16 @@ def command(
     for path in bar(pictures, "counting"):
         try:
             prediction = predict(path)
-        except DataError as error:  # one bad picture does not cost the others
+            rows = counts(path, prediction, inside[path])
+            if overlay is not None:
+                drawn = draw(overlay, path, prediction, inside[path], names[path])
+                rows = [{**row, "overlay": str(drawn)} for row in rows]
+            if points_folder is not None:
+                pointed.append(located(points_folder, path, prediction, inside[path], names[path]))
+                rows = [{**row, "points": str(pointed[-1].table)} for row in rows]
+        except DataError as error:  # one bad picture, or region, does not cost the others
             unread.append(error)
             continue
-        rows = counts(path, prediction, inside[path])
-        if overlay is not None:
-            drawn = draw(overlay, path, prediction, inside[path], names[path])
-            rows = [{**row, "overlay": str(drawn)} for row in rows]
-        if points_folder is not None:
-            pointed.append(located(points_folder, path, prediction, inside[path], names[path]))
-            rows = [{**row, "points": str(pointed[-1].table)} for row in rows]
         told += rows
         for row in [] if as_json else rows:
             click.echo(_line(row))

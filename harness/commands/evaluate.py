@@ -57,6 +57,8 @@ def command(
             f"--fold {fold}: {dataset} has {benchmark.folds or 'no'} folds; expected 0 to {max(0, benchmark.folds - 1)}"
         )
     samples = select(benchmark, benchmark.index(benchmark.require(data_root)), split, fold)
+    if not samples:
+        raise HarnessError(f"--split {split}: {dataset} has no images there; expected another of {', '.join(SPLITS)}")
     result = _measure(host, method, benchmark, samples, weights, memory)
     result = {"method": method.name, "dataset": benchmark.name, "split": split, **result}
     if as_json:
@@ -98,7 +100,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     from harness.data.image_store import ImageStore
     from harness.data.scenes import scenes
     from harness.errors import DivergedError, HarnessError
-    from harness.training.evaluation import by_group, evaluate, localised, summary
+    from harness.training.evaluation import by_group, check_finite, evaluate, localised, summary
     from harness.training.weights import load_inference_network
 
     network = load_inference_network(host, method, weights)
@@ -108,6 +110,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     for sample in bar(samples, "predicting"):
         try:
             results += evaluate(network, method, scenes(benchmark, (sample,), store, boxes=True), locate=True)
+            check_finite(results[-1:])
         except DivergedError as error:
             raise HarnessError(f"{weights}: {error}; these weights are broken") from None
     scores = summary(results)

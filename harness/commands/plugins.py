@@ -26,8 +26,11 @@ def list_command(as_json: bool, plugin_files: tuple[Path, ...]) -> None:
     Exits 1 when a plugin has errors.
     """
     from harness.host.plugins import load_host
+    from harness.reporting import published
 
-    plugins = load_host(plugin_files).plugins
+    host = load_host(plugin_files)
+    published.gather(host)  # says on a plugin what of its files cannot be used
+    plugins = host.plugins
     if as_json:
         keys = ("name", "distribution", "version", "adds", "errors")
         click.echo(json.dumps([{key: getattr(plugin, key) for key in keys} for plugin in plugins]))
@@ -70,6 +73,9 @@ def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]
     for number, stage in enumerate(shown["recipe"]["stages"], 1):
         told = ", ".join(f"{key} {value}" for key, value in stage.items() if value not in ([], {}, None))
         click.echo(f"  stage {number:<11} {told}")
+    for benchmark, changes in shown["recipes"].items():
+        told = ", ".join(f"{key} {value}" for key, value in changes.items())
+        click.echo(f"  on {benchmark:<14} {told}")
     click.echo("\nvariants" if shown["variants"] else "\nvariants: none")
     for key, variant_shown in shown["variants"].items():
         click.echo(f"  {name}[{key}]".ljust(32) + variant_shown["description"])
@@ -86,10 +92,15 @@ def show_command(method_name: str, as_json: bool, plugin_files: tuple[Path, ...]
 @click.option("--backends", default="", help="Where it must do a step: tensorflow,jax,torch. Default: those installed.")
 @plugin_option
 def check_command(method_name: str, backends: str, plugin_files: tuple[Path, ...]) -> None:
-    """Try whether METHOD does all that the harness needs of one: sizes, gradients, saving, backends. Exits 1 if not."""
+    """Try whether METHOD does all that the harness needs of one: sizes, gradients, saving, variants, backends. Exits 1 if not.
+
+    NAME[VARIANT] tries a variant; of NAME each variant is built, and its loss tried.
+    """
+    from harness.runs.plan import parse_method
+
     chosen = _backends(backends)
     host = load(plugin_files)
-    host.method(method_name)  # an unknown name is refused before anything heavy starts
+    parse_method(host, method_name)  # an unknown name is refused before anything heavy starts
     from harness.testing import verdicts
 
     failed = 0
@@ -120,8 +131,13 @@ def _backends(text: str) -> list[str] | None:
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A folder to make.")
 def new_command(name: str, out: Path) -> None:
     """Write a complete plugin package for a method called NAME, with its tests, to start from."""
+    from harness.errors import HarnessError
+    from harness.host.plugins import load_host
     from harness.host.scaffold import write
 
+    owner = load_host().method_plugin.get(name)
+    if owner is not None:
+        raise HarnessError(f"{name!r}: {owner.origin} brings a method of this name; expected another")
     files = write(name, out)
     for path in files:
         click.echo(path)
@@ -139,9 +155,11 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
     chosen.use_for(method)
     backend.start()
     from harness.runs.outcome import model_size
+    from harness.training import soundness
 
+    recipe = _recipe(method.recipe)
     options = ModelOptions(variant=dict(method.variants[variant].options) if variant else {})
-    network = method.build(options)
+    network = soundness.built(method, options)
     values = [value for value in published.gather(host) if value.method.partition("[")[0] == method.name]
     return {
         "method": method.name + (f"[{variant}]" if variant else ""),
@@ -153,7 +171,23 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
         "pretrained": method.pretrained,
         **model_size(method, network),
         "outputs": sorted(named_outputs(inference_network(network).output)),
-        "recipe": json.loads(json.dumps(method.recipe.as_json())),
+        "recipe": recipe,
+        "recipes": {name: _changes(recipe, _recipe(other)) for name, other in sorted(method.recipes.items())},
         "variants": {key: asdict(each) for key, each in method.variants.items()},
         "published": [asdict(value) for value in values],
     }
+
+
+def _recipe(recipe: Any) -> dict[str, Any]:
+    """Its fields as JSON has them."""
+    return json.loads(json.dumps(recipe.as_json()))
+
+
+def _changes(usual: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `other` that are not those of `usual`; of the stages, where there are as many, those of each."""
+    changed = {key: value for key, value in other.items() if usual.get(key) != value}
+    if "stages" in changed and len(other["stages"]) == len(usual["stages"]):
+        pairs = zip(usual["stages"], changed.pop("stages"), strict=True)
+        for number, (before, after) in enumerate(pairs, 1):
+            changed |= {f"stage {number}: {key}": value for key, value in after.items() if before.get(key) != value}
+    return changed

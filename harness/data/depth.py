@@ -67,6 +67,8 @@ def read_depth(path: Path) -> np.ndarray:
     try:
         if path.suffix == ".npy":
             values = np.load(path, allow_pickle=False)
+            if not isinstance(values, np.ndarray):
+                raise ValueError("an archive of arrays; expected one array")
         else:
             values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     except (OSError, ValueError, EOFError, cv2.error) as error:

@@ -30,7 +30,8 @@ class ImageStore:
 
     Args:
         memory: bytes of decoded pixels to hold. Behind that, pixels lie in `folder` as `.npy` files named by a checksum
-            of the source file, and are mapped, not read. Where they cannot be written, images are decoded each time.
+            of the source file, and are mapped, not read, for as long as somebody looks at them: a mapping keeps a file open,
+            and thousands are more than a process may have. Files that cannot be written or read are decoded each time.
     """
 
     def __init__(self, benchmark: Benchmark, channels: int, memory: int = 2 * GIBIBYTE, folder: Path | None = None):
@@ -39,6 +40,7 @@ class ImageStore:
         self._memory = memory
         self._folder = folder or cache_folder() / "images"
         self._held: dict[str, np.ndarray] = {}
+        self._files: dict[str, Path] = {}
         self._used = 0
         self._mapped = True
         self._lock = threading.Lock()
@@ -49,15 +51,14 @@ class ImageStore:
         if held is not None:
             return held
         if self._used >= self._memory and self._mapped and sample.image is not None:
-            return self._hold(sample, self._map(sample))
+            return self._map(sample)
         image = self._benchmark.read_image(sample, self._channels)
         return self._hold(sample, image)
 
     def _hold(self, sample: Sample, image: np.ndarray) -> np.ndarray:
         with self._lock:
-            mapped = isinstance(image, np.memmap)
-            if mapped or self._used + image.nbytes <= self._memory:
-                if sample.name not in self._held and not mapped:
+            if self._used + image.nbytes <= self._memory:
+                if sample.name not in self._held:
                     self._used += image.nbytes
                 self._held[sample.name] = image
                 return image
@@ -65,13 +66,9 @@ class ImageStore:
         return image
 
     def _map(self, sample: Sample) -> np.ndarray:
-        assert sample.image is not None
-        digest = hashlib.blake2b(sample.image.read_bytes(), digest_size=16).hexdigest()
-        changed = [self._benchmark.seen_as, *(hashlib.blake2b(path.read_bytes()).hexdigest() for path in sample.extra)]
-        variant = f"-{hashlib.blake2b(repr(changed).encode(), digest_size=6).hexdigest()}" if any(changed) else ""
-        path = self._folder / f"v{READER_VERSION}-{digest}-{self._channels}{variant}.npy"
-        if path.is_file():
-            return np.load(path, mmap_mode="r")
+        path = self._files.get(sample.name) or self._files.setdefault(sample.name, self._file(sample))
+        if (image := _mapped(path)) is not None:
+            return image
         image = self._benchmark.read_image(sample, self._channels)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,5 +78,20 @@ class ImageStore:
             if self._mapped:
                 warnings.warn(f"{self._folder}: cannot cache images ({error}); decoding each time", stacklevel=2)
             self._mapped = False
-            return image
+        return image
+
+    def _file(self, sample: Sample) -> Path:
+        """Where its decoded pixels lie, or will."""
+        assert sample.image is not None
+        digest = hashlib.blake2b(sample.image.read_bytes(), digest_size=16).hexdigest()
+        changed = [self._benchmark.seen_as, *(hashlib.blake2b(path.read_bytes()).hexdigest() for path in sample.extra)]
+        variant = f"-{hashlib.blake2b(repr(changed).encode(), digest_size=6).hexdigest()}" if any(changed) else ""
+        return self._folder / f"v{READER_VERSION}-{digest}-{self._channels}{variant}.npy"
+
+
+def _mapped(path: Path) -> np.ndarray | None:
+    """The pixels in `path`; None where there is no such file, or a damaged one."""
+    try:
         return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None

@@ -24,6 +24,11 @@ AHEAD = 8  # batches prepared while a step runs
 WORKERS = 2
 
 
+def kernel_metres(recipe: Recipe, benchmark: Benchmark) -> float:
+    """The sigma of the kernels where the benchmark's own, in metres, takes the place of the recipe's rule; else 0."""
+    return benchmark.sigma_metres if recipe.benchmark_kernels and benchmark.read_perspective else 0.0
+
+
 @dataclass
 class Waiting:
     """How long training waited for its next batch, in seconds."""
@@ -131,13 +136,13 @@ class Pipeline:
 
     def _sigma(self, sample: Sample, points: np.ndarray) -> np.ndarray:
         """float32 [N] in pixels: the recipe's rule, or the benchmark's own in metres."""
-        own = self.recipe.benchmark_kernels and self.benchmark.sigma_metres
-        if not own or self.benchmark.read_perspective is None:
+        metres = kernel_metres(self.recipe, self.benchmark)
+        if not metres or self.benchmark.read_perspective is None:
             return self.recipe.sigma.of(points)
         perspective = self.benchmark.read_perspective(sample)
         rows = np.clip(points[:, 1].astype(int), 0, perspective.shape[0] - 1)
         columns = np.clip(points[:, 0].astype(int), 0, perspective.shape[1] - 1)
-        return (self.benchmark.sigma_metres * perspective[rows, columns]).astype(np.float32)
+        return (metres * perspective[rows, columns]).astype(np.float32)
 
     def _batch(self, epoch: int, step: int, rows: list[int]) -> Crops:
         parts = {row: self._parts(self.samples[row]) for row in rows}

@@ -164,10 +164,15 @@ def _cells(line: str, tabs: bool) -> list[str]:
         tabs: tabs are what separates cells where neither commas nor semicolons do, and blanks belong to them.
     """
     if ";" in line:
-        return [cell.strip().replace(",", ".") for cell in line.split(";")]
+        return [_bare(cell).replace(",", ".") for cell in line.split(";")]
     if "," in line or tabs:
-        return [cell.strip() for cell in line.split("," if "," in line else "\t")]
-    return line.split()
+        return [_bare(cell) for cell in line.split("," if "," in line else "\t")]
+    return [_bare(cell) for cell in line.split()]
+
+
+def _bare(cell: str) -> str:
+    """Without the blanks and quotes around it: some programs put every cell between quotes."""
+    return cell.strip().strip("\"'").strip()
 
 
 def _columns(heading: list[str]) -> tuple[int, int]:

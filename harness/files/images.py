@@ -105,12 +105,22 @@ def _png_ends(data: bytes) -> bool:
     return False
 
 
+def _exif(data: bytes) -> bytes | None:
+    """What stands behind "Exif" in the first segment of a JPEG file that begins so."""
+    place = 2 if data.startswith(b"\xff\xd8") else len(data)
+    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] not in (_SCAN, _END):
+        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if data[place + 1] == 0xE1 and data[place + 4 : place + 10] == b"Exif\x00\x00":
+            return data[place + 10 : end]
+        place = end
+    return None
+
+
 def exif_orientation(data: bytes) -> int:
     """The EXIF orientation (1–8) a JPEG file asks for; 1 where it asks for none."""
-    start = data.find(b"Exif\x00\x00", 0, 65536)
-    if not data.startswith(b"\xff\xd8") or start < 0:
+    tiff = _exif(data)
+    if tiff is None:
         return 1
-    tiff = data[start + 6 : start + 65536]
     order = "little" if tiff[:2] == b"II" else "big"
 
     def number(at: int, size: int) -> int:

@@ -89,6 +89,36 @@ def _aligned_weights(length: Any, dtype: str) -> Any:
     return ops.cast(ops.maximum(1.0 - distance, 0.0), dtype)
 
 
+class ResizeLike(keras.layers.Layer):
+    """[values [B, h, w, C], other [B, H, W, …]] → values [B, H, W, C] bilinearly, centres on centres, edges continued.
+
+    What PyTorch's `interpolate(mode="bilinear", align_corners=False)` does, for a pyramid's levels or a pooled grid. Made
+    smaller, each cell is a mixture of its nearest neighbours alone, as there.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        values, other = inputs
+        down = _centred_weights(ops.shape(other)[1], ops.shape(values)[1], values.dtype)
+        across = _centred_weights(ops.shape(other)[2], ops.shape(values)[2], values.dtype)
+        return ops.einsum("ih,bhwc,jw->bijc", down, values, across)
+
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # resizing has no weights
+
+    def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
+        values, other = input_shape
+        return (values[0], other[1], other[2], values[3])
+
+
+def _centred_weights(targets: Any, sources: Any, dtype: str) -> Any:
+    """[targets, sources]: the weight of each source row in each target row; rows add up to 1."""
+    rows = ops.cast(ops.arange(targets), "float32")
+    ratio = ops.cast(sources, "float32") / ops.cast(targets, "float32")
+    position = ops.clip((rows + 0.5) * ratio - 0.5, 0.0, ops.cast(sources - 1, "float32"))
+    distance = ops.abs(position[:, None] - ops.cast(ops.arange(sources), "float32")[None])
+    return ops.cast(ops.maximum(1.0 - distance, 0.0), dtype)
+
+
 class GridPooling(keras.layers.Layer):
     """Averages [B, H, W, C] over a grid of `cells` × `cells` equal rectangles → [B, cells, cells, C].
 
@@ -107,6 +137,9 @@ class GridPooling(keras.layers.Layer):
         rows = ops.tensordot(down, values, axes=[[1], [1]])  # [cells, B, W, C]
         grid = ops.tensordot(across, rows, axes=[[1], [2]])  # [cells (x), cells (y), B, C]
         return ops.transpose(grid, (2, 1, 0, 3))
+
+    def multiply_adds(self, *_input_shapes: tuple) -> int:
+        return 0  # a mean
 
     def _shares(self, length: Any) -> Any:
         """[cells, length]: the share of each rectangle's mean that comes from each pixel; rows add up to 1."""

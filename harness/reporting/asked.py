@@ -51,7 +51,7 @@ def recipe_told(records: Sequence[Record]) -> str:
     if not is_common(records[0]):
         return f"{own_one or 'recipe paper: '}each method as its paper trained it, within the budget"
     same = "the same for all" + (", but for the rate" if _two_rates(records) else "")
-    how = f"{_stages(records)}{_averaged(recipe)}, random crops, flips, density maps of {_kernels(recipe)}"
+    how = f"{_stages(records)}{_averaged(recipe)}, random crops, flips, density maps of {_kernels(records[0])}"
     return f"{own_one or 'recipe common: '}{same} – {how}{before}"
 
 
@@ -84,8 +84,10 @@ def _averaged(recipe: Mapping[str, Any]) -> str:
     return f", weights averaged (momentum {recipe['ema']:g})" if recipe.get("ema") else ""
 
 
-def _kernels(recipe: Mapping[str, Any]) -> str:
-    sigma = recipe["sigma"]
+def _kernels(record: Record) -> str:
+    if record.data and record.data.kernel_metres:
+        return f"sigma {record.data.kernel_metres:g} m at every head, by the perspective maps"
+    sigma = record.identity["recipe"]["sigma"]
     if sigma.get("neighbours"):
         return f"sigma {sigma['beta']:g} × the distance to {sigma['neighbours']} neighbours"
     return f"fixed sigma {sigma['pixels']:g} px"

@@ -154,7 +154,7 @@ def training_cells(row: Row) -> list[Cell]:
     return [
         Cell(str(len(row.records)), len(row.records)),
         Cell(str(count := len({record.seed for record in row.records})), count),
-        number(minutes),
+        number(minutes, 1 if minutes >= 1 else 2),
         *how,
         words("; ".join(devices)),
     ]

@@ -10,11 +10,13 @@ copied as printed and never corrected.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness.errors import nearest
 from harness.host.plugins import Host
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
@@ -75,11 +77,26 @@ def read(path: Path) -> list[PublishedValue]:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ValueError(f"{path}{where}: not YAML ({what}; a method's variant in brackets needs quotes)") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
+        raise ValueError(f"{path}: {_told(error)}") from None
     return [value for table in paper.tables for row in table.rows for value in _values(paper.paper, table.table, row)]
+
+
+def _told(error: ValidationError) -> str:
+    """What is wrong with a file, counted from 1: "table 1, row 3: unknown key 'mea'. Did you mean 'mae'?"."""
+    first = error.errors()[0]
+    *place, last = first["loc"] or ("file",)
+    steps = [f"{str(one).rstrip('s')} {two + 1}" for one, two in pairwise(first["loc"]) if isinstance(two, int)]
+    where = f"{', '.join(steps)}: " if steps else ""
+    if first["type"] == "extra_forbidden":
+        forms: dict[int, type[BaseModel]] = {0: _Paper, 2: _Table, 4: _Row}
+        fields = forms.get(len(place), _Metrics).model_fields
+        return f"{where}unknown key {last!r}.{nearest(str(last), fields)} Known: {', '.join(fields)}."
+    return f"{where}{last}: {first['msg']}"
 
 
 def _values(paper: str, table: str, row: _Row) -> list[PublishedValue]:

@@ -60,8 +60,8 @@ def refreshed(path: Path, tables: Sequence[Table]) -> str:
     """The text of the markdown file `path` with every block between markers made anew.
 
     A block is `<!-- harness:NAME -->` … `<!-- /harness -->`; NAME is a table's, or `leaderboard` for all of them. With
-    `<!-- harness:NAME short -->` it has the most important columns alone, and of the notes those on budget and recipe and
-    the bold ones (other files than the authors', failures).
+    `<!-- harness:NAME short -->` it has the most important columns alone, and of the notes those on budget, recipe and seeds
+    and the bold ones (other files than the authors', failures).
 
     Raises:
         HarnessError: no such file, no marker in it, or no table of that name.

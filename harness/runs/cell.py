@@ -7,7 +7,6 @@ everything else that prints goes to standard error, which the parent keeps as th
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import sys
@@ -150,7 +149,7 @@ def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, r
     from harness.method import inference_network
     from harness.runs import examples, outcome
     from harness.runs.commit import commit
-    from harness.training.evaluation import evaluate
+    from harness.training.evaluation import check_finite, evaluate
     from harness.training.fit import Job, train
 
     commit()  # of the code as it is now: it may be edited while this trains
@@ -167,19 +166,11 @@ def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, r
         keep=shown,
         locate=True,
     )
-    _check_finite(results)
+    check_finite(results)
     examples.write(folder, run, _pictured(data, results, shown), data.points)
     found = outcome.finished(host, run, data, trained, results)
     complaints = [f"plugin {plugin.name}: {error}" for plugin in host.plugins for error in plugin.errors]
     return {**found, "message": "\n".join(filter(None, [found["message"], *complaints]))}
-
-
-def _check_finite(results: list[ImageResult]) -> None:
-    from harness.errors import DivergedError
-
-    bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
-    if bad:
-        raise DivergedError(f"the predicted count of {bad} is not a finite number")
 
 
 def _pictured(data: RunData, results: list[ImageResult], names: list[str]) -> list[tuple[Sample, Any]]:

@@ -28,7 +28,7 @@ from harness.errors import printable, unknown_name
 FROM_ZERO = frozenset({"patience", "warmup_steps", "neighbours"})  # whole numbers that may be 0; the others begin at 1
 ABOVE_ZERO = frozenset({"learning_rate", "share", "crop_share", "scales", "density_scale", "decay_factor", "pixels"})
 UP_TO_ONE = frozenset({"flip", "grey", "share", "crop_share"})
-CHOICES: dict[str, Any] = {"decay": Literal["constant", "cosine", "step"]}
+CHOICES: dict[str, Any] = {"decay": Literal["constant", "cosine", "rise", "step"]}
 
 
 class Keys(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import localisation
-from harness.data.datasets.folder import pictures_in
+from harness.data.datasets.folder import check_name, pictures_in
 from harness.data.regions import counted_inside, points_inside, polygon_mask
-from harness.errors import HarnessError
+from harness.errors import DataError, HarnessError
 from harness.files.atomic import written
 from harness.files.images import read_image
 from harness.files.paths import from_common_folder
@@ -64,8 +64,18 @@ def pictures_of(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise HarnessError(f"{path}: no such image")
+        if not path.is_dir():
+            check_name(path)
         found += pictures_in(path) if path.is_dir() else [path]
     return found
+
+
+def check_apart(paths: Iterable[Path], written: Mapping[str, Path | None]) -> None:
+    """Raises `HarnessError` where a folder of `written`, by its option, is one of `paths`: pictures to count lie there."""
+    folders = {path.resolve() for path in paths if path.is_dir()}
+    for option, folder in written.items():
+        if folder is not None and folder.resolve() in folders:
+            raise HarnessError(f"{option} {folder}: the pictures to count lie there; expected another folder")
 
 
 def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Predict:
@@ -87,6 +97,8 @@ def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Pre
 
         height, width = image.shape[:2]
         found = prediction_of(loaded, method, image)
+        if not np.isfinite(found.density).all():
+            raise HarnessError(f"{weights}: {method.name} counts {path} as no finite number; these weights are broken")
         return Prediction(method, found.density, height, width, model, found.candidates)
 
     return predict
@@ -189,9 +201,7 @@ def _mask(picture: Path, prediction: Prediction, regions: Sequence[Region]) -> n
         mask = polygon_mask(region.vertices, height, width)
         if not mask.any():
             called = f"region {region.name!r}" if region.name else "the region"
-            raise HarnessError(
-                f"{picture}: {called} holds none of its {width} × {height} pixels; expected x, y in pixels"
-            )
+            raise DataError(f"{picture}: {called} holds none of its {width} × {height} pixels; expected x, y in pixels")
         inside |= mask
     return inside
 

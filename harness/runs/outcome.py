@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.benchmark import Sample
+from harness.data.pipeline import kernel_metres
 from harness.data.run_data import RunData
 from harness.host.plugins import Host
 from harness.method import Method, inference_network
@@ -62,6 +63,7 @@ def _data(run: Run, data: RunData, tested: int) -> dict[str, Any]:
         "test_images_available": len(split.test),
         "train_mean": float(np.mean(counts)),
         "train_median": float(np.median(counts)),
+        "kernel_metres": kernel_metres(run.recipe, run.benchmark),
         "validation_names": [sample.name for sample in split.val],
     }
 
@@ -112,6 +114,8 @@ def _extra_metrics(host: Host, results: list[ImageResult]) -> tuple[dict[str, fl
     for name, metric in sorted(host.metrics.items()):
         try:
             values[name] = _number(metric.of(*(counts if metric.takes == "counts" else points)))
+            if values[name] is None:
+                complaints.append(f"metric {name} gave no finite number")
         except Exception as error:
             values[name] = None
             complaints.append(f"metric {name} raised {type(error).__name__}: {error}")

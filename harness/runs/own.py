@@ -104,6 +104,10 @@ def recipe(base: Recipe, name: str, asked: Asked, what: str) -> Recipe:
     changes: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in changes_of(asked).items()
     }
+    if "crop_share" in changes:
+        changes.setdefault("crop", None)  # as it must be for the share to count
+    elif changes.get("crop") is not None:
+        changes["crop_share"] = 1.0
     of_stage = {key: changes.pop(key) for key in STAGE_FIELDS if key in changes}
     if "stages" in changes:
         changes["stages"] = tuple(_stage(stage) for stage in changes["stages"])

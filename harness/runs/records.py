@@ -33,7 +33,8 @@ class Plugin(_Strict):
 
 class Data(_Strict):
     """What the run read. `train_mean` and `train_median` are of the true counts of its training images: the constants of the
-    floor. Records made before it was kept have no median.
+    floor. Records made before it was kept have no median. `kernel_metres`: the sigma of the density kernels where the
+    benchmark's own, in metres, took the place of the recipe's; else 0.
     """
 
     fingerprint: str
@@ -44,6 +45,7 @@ class Data(_Strict):
     test_images_available: int
     train_mean: float
     train_median: float | None = None
+    kernel_metres: float = 0.0
     validation_names: list[str]
 
 

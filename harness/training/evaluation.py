@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -153,3 +154,10 @@ def localised(results: list[ImageResult]) -> dict[str, tuple[float, float, float
     """Precision, recall and F1 by tolerance, of sums over `results`; empty where points were not asked for."""
     located = [(result.true, result.located) for result in results]
     return localisation.summary([(true, len(found.points), found.matched) for true, found in located if found])
+
+
+def check_finite(results: Sequence[ImageResult]) -> None:
+    """Raises `DivergedError` where a predicted count is no finite number."""
+    bad = next((result.image for result in results if not math.isfinite(result.predicted)), None)
+    if bad:
+        raise DivergedError(f"the predicted count of {bad} is not a finite number")

@@ -190,10 +190,12 @@ def learning_rate(stage: Stage, step: int, steps: int, epoch: int) -> float:
     rate = stage.learning_rate
     if stage.decay == "cosine":
         rate *= 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+    elif stage.decay == "rise":
+        rate *= (step + 1) / max(1, steps)
     elif stage.decay == "step":
         rate *= stage.decay_factor ** (epoch // stage.decay_epochs)
     elif stage.decay != "constant":
-        raise ValueError(f"decay: expected constant, cosine or step, found {stage.decay!r}")
+        raise ValueError(f"decay: expected constant, cosine, rise or step, found {stage.decay!r}")
     if step < stage.warmup_steps:
         rate *= (step + 1) / stage.warmup_steps
     return rate

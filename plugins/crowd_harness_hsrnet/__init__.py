@@ -59,7 +59,7 @@ PAPER = Recipe(
 )
 
 # Section 4.2: patches of 115 pixels, of which the network takes multiples of 16, and kernels of one width.
-RECIPES = {"trancos": replace(PAPER, crop=112, sigma=Sigma(pixels=4.0))}
+RECIPES = {"trancos": replace(PAPER, crop=112, crop_share=1.0, sigma=Sigma(pixels=4.0))}
 
 VARIANTS = {
     "baseline": Variant({"recalibration": False}, "Table 5: VGG-16 and a 1×1 convolution"),

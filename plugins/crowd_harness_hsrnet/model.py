@@ -27,12 +27,17 @@ GROUPS = (
 # Where −ln w of the learned loss weights starts, and how much faster than other weights it moves: it settles at ln L, which
 # Adam's steps of 1e-5 would not reach. In crops of ShanghaiTech A the mean loss of an empty map, density × 100, is exp(−2.6);
 # sparser benchmarks' and a trained network's are smaller.
-START, REACH = -3.0, 100.0
+START, REACH = -3.0, 300.0
 
 
 def gaussian() -> keras.initializers.Initializer:
     """N(0, 0.01), a new one for each layer: one initializer gives the same values each time."""
     return keras.initializers.RandomNormal(stddev=0.01)
+
+
+def mean(count: int) -> keras.initializers.Initializer:
+    """A convolution that starts as the mean of so many maps."""
+    return keras.initializers.Constant(1 / count)
 
 
 def build(options: ModelOptions) -> keras.Model:
@@ -78,15 +83,15 @@ def _recalibrated(image: Any, stages: list[Any], options: ModelOptions) -> keras
             kernel_initializer=Bilinear(),
             name=f"score{stage}_enlarge",
         )(x)
-    # From scratch a third layer of N(0, 0.01) would pass next to no signal.
-    start = keras.initializers.GlorotUniform if options.pretrained == "none" else gaussian
+    # Each scale starts as the mean of its maps. From N(0, 0.01), behind a layer of the same, densities start at a hundredth of
+    # their size, and steps of 1e-5 bring them up by bending VGG instead.
     maps = []
     for scale, members in enumerate(GROUPS, 1):
         slices = [Channel(channel - 1, name=f"slice{stage}_{channel}")(scores[stage]) for stage, channel in members]
         stack = layers.Concatenate(name=f"stack{scale}")(slices) if len(slices) > 1 else slices[0]
-        maps.append(layers.Conv2D(1, 1, kernel_initializer=start(), name=f"scale{scale}")(stack))
+        maps.append(layers.Conv2D(1, 1, kernel_initializer=mean(len(members)), name=f"scale{scale}")(stack))
     joined = layers.Concatenate(name="scales_scaled")(maps)
-    fused = layers.Conv2D(1, 1, kernel_initializer=keras.initializers.Constant(1 / SCALES), name="fuse")(joined)
+    fused = layers.Conv2D(1, 1, kernel_initializer=mean(SCALES), name="fuse")(joined)
     outputs = {
         "density": layers.Rescaling(options.heads_a_cell(1), dtype="float32", name="density")(fused),
         "scales": layers.Rescaling(options.heads_a_cell(1), dtype="float32", name="scales")(joined),
@@ -122,15 +127,16 @@ def scale_focus(x: Any, stage: int, options: ModelOptions) -> Any:
 def channel_focus(x: Any, stage: int, ratio: int) -> Any:
     """Eq. 1–3: global average → FC C/r, ReLU → FC C, sigmoid → multiplied into the channels.
 
-    Hidden units start as weighted means of the channels, which lie behind a ReLU: all of them are on. Of two that start with
-    either sign both are off for every image, and stay so, in a quarter of the starts.
+    Hidden units start as positive sums of the channels, which lie behind a ReLU: all of them are on. Of two that start with
+    either sign both are off for every image, and stay so, in a quarter of the starts. Weights up to 1/√C (as PyTorch's layers
+    have them) keep them on: a few hundred steps of 1e-5 would undo weights of the size of a mean, 1/C.
     """
     channels = x.shape[-1]
-    mean = keras.initializers.RandomUniform(0.0, 2 / channels)
+    positive = keras.initializers.RandomUniform(0.0, channels**-0.5)
     z = layers.GlobalAveragePooling2D(keepdims=True, name=f"channel{stage}_pool")(x)
     reduced = max(1, channels // ratio)
     z = layers.Dense(
-        reduced, activation="relu", use_bias=False, kernel_initializer=mean, name=f"channel{stage}_reduce"
+        reduced, activation="relu", use_bias=False, kernel_initializer=positive, name=f"channel{stage}_reduce"
     )(z)
     z = layers.Dense(channels, activation="sigmoid", use_bias=False, name=f"channel{stage}_weights")(z)
     return layers.Multiply(name=f"channel{stage}")([x, z])

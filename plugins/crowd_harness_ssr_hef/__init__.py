@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ METHOD = Method(
     build=build,
     loss=loss,
     recipe=PAPER,
+    recipes={"worldexpo10": replace(PAPER, benchmark_kernels=True)},  # encoded by its perspective maps: section IV
     stride=8,
     channels=3,
     margin=128,

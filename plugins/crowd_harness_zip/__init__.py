@@ -47,10 +47,7 @@ EPOCHS = WARM_UP + sum(CYCLES)
 
 def _stages() -> tuple[Stage, ...]:
     adam = Stage(optimizer="adam", learning_rate=1e-4, l2=1e-4)
-    steps = 300 // 8 * WARM_UP  # of ShanghaiTech A
-    stages = [
-        replace(adam, name="warm-up", share=WARM_UP / EPOCHS, warmup_steps=steps, selects=False),
-    ]
+    stages = [replace(adam, name="warm-up", share=WARM_UP / EPOCHS, decay="rise", selects=False)]
     begin = WARM_UP
     for number, epochs in enumerate(CYCLES, 1):
         cosine = replace(adam, name=f"cosine {number}", share=epochs / EPOCHS, decay="cosine")

@@ -130,6 +130,8 @@ def test_plugins_show(harness: Command) -> None:
     assert "mask_aware[solution1]" in text and "adam" in text and "Table II" in text
     assert "output       density and points at stride 8\n" in harness("plugins", "show", "p2pnet").stdout
     assert "Did you mean 'no_pra'" in one_line(harness("plugins", "show", "sasnet[nopra]"))
+    bayesian = json.loads(harness("plugins", "show", "bayesian", "--json").stdout)
+    assert (bayesian["recipe"]["crop"], bayesian["recipes"]["shtech_a"]["crop"]) == (512, 256)
 
 
 def test_data_list(harness: Command, tiny_shanghaitech: Callable[..., Path]) -> None:

@@ -121,6 +121,48 @@ def test_count_names_what_it_cannot_read(harness: Command, trained: Path, tmp_pa
     assert "gone.jpg: no such image" in one_line(harness("count", "gone.jpg", "--method", "mcnn", "--weights", trained))
 
 
+def test_a_picture_that_a_region_misses_does_not_cost_the_others(
+    harness: Command, trained: Path, tmp_path: Path
+) -> None:
+    for name, side in (("a.jpg", 200), ("b.jpg", 40), ("c.jpg", 200)):
+        write_jpeg(tmp_path / "roi" / name, np.full((side, side, 3), 90, np.uint8))
+    (tmp_path / "roi.json").write_text("[[100, 100], [180, 100], [180, 180]]")
+    options = ["--method", "mcnn", "--weights", trained, "--roi", "roi.json", "--csv", "roi.csv"]
+    done = harness("count", "roi", *options)
+    assert done.returncode == 1 and done.stdout.count("\n") == 2
+    assert "not counted: roi/b.jpg: the region holds none of its 40 × 40 pixels" in done.stderr
+    assert [line.partition(",")[0] for line in (tmp_path / "roi.csv").read_text().split()[1:]] == [
+        "roi/a.jpg",
+        "roi/c.jpg",
+    ]
+
+
+def test_broken_weights_are_named(harness: Command, trained: Path, tmp_path: Path) -> None:
+    import h5py
+
+    (tmp_path / "nan.weights.h5").write_bytes(trained.read_bytes())
+    with h5py.File(tmp_path / "nan.weights.h5", "r+") as file:
+        found: list[h5py.Dataset] = []
+        file.visititems(lambda _, each: found.append(each) if isinstance(each, h5py.Dataset) and each.ndim else None)
+        for each in found:
+            each[...] = np.nan
+    write_jpeg(tmp_path / "a.jpg", np.full((32, 32, 3), 90, np.uint8))
+    options = ["--method", "mcnn", "--weights", "nan.weights.h5"]
+    for command in (["count", "a.jpg", *options, "--json"], ["eval", *options, "--dataset", "synth", "--json"]):
+        done = harness(*command)
+        assert done.returncode == 2 and not done.stdout
+        assert "finite number; these weights are broken" in one_line(done)
+
+
+def test_a_split_without_images_is_named(harness: Command, trained: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_jpeg(tmp_path / "two" / f"{name}.jpg", np.full((32, 32, 3), 90, np.uint8))
+        (tmp_path / "two" / f"{name}.txt").write_text("3 4\n")
+    done = harness("eval", "--method", "mcnn", "--weights", trained, "--dataset", "two", "--split", "val")
+    assert done.returncode == 2 and "--split val: two has no images there" in one_line(done)
+    assert "by key" not in harness("eval", "--method", "mcnn", "--weights", trained, "--dataset", "two").stdout
+
+
 # `ru_maxrss` of a child begins with what the process that started it held, and a worker of the suite holds a lot by then.
 SAYS_ITS_PEAK = """
 import sys

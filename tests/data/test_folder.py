@@ -142,6 +142,18 @@ def test_pictures_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
         index(tmp_path / "a")
 
 
+def test_what_lies_beside_pictures_is_none_of_them(tmp_path: Path) -> None:
+    """Depth maps, heads as dots and the hidden files of macOS; a picture may be called so where it stands alone."""
+    for name in ("a.jpg", "a.depth.png", "adots.png", "polkadots.jpg", "._a.jpg", "._polkadots.txt"):
+        (tmp_path / name).write_bytes(write_jpeg(tmp_path / "any.jpg", np.zeros((70, 90, 3), np.uint8)).read_bytes())
+    (tmp_path / "any.jpg").unlink()
+    for name in ("a.txt", "polkadots.txt", "._a.txt"):
+        (tmp_path / name).write_text("1 2\n" if name[0] != "." else "Mac OS X")
+    samples = index(tmp_path)
+    assert sorted(sample.name for sample in samples) == ["a", "polkadots"]
+    assert all(len(read_points(sample)) == 1 for sample in samples)
+
+
 def test_a_folder_of_tests_without_one_to_train_on_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "test"):
         for path in pictures(folder, 5):
@@ -201,6 +213,8 @@ def test_bad_points_are_named(tmp_path: Path, name: str, content: bytes, message
         "\tx\ty\n0\t80.5\t3.25\n1\t1\t60\n2\t7.5\t8\n",  # as pandas writes a frame with its index
         ",x,y\n0,80.5,3.25\n1,1,60\n2,7.5,8\n",
         "x,y,\n80.5,3.25,a\n1,60,b\n7.5,8,c\n",
+        '"x","y"\n"80.5","3.25"\n"1","60"\n"7.5","8"\n',  # every cell between quotes
+        '"x";"y"\n"80,5";"3,25"\n"1";"60"\n"7,5";"8"\n',
     ],
 )
 def test_texts_that_are_points(content: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from harness.benchmark import Benchmark, Sample
 from harness.data.datasets.synth import SYNTH
 from harness.data.image_store import ImageStore
 from harness.data.pipeline import AHEAD, Pipeline, Waiting, padded
+from harness.host.plugins import load_host
 from harness.method import COMMON, Recipe
 
 RECIPE = replace(COMMON, crop=64)
@@ -138,6 +140,14 @@ def test_kernels_in_metres_are_for_recipes_that_want_them(recipe: str, expected:
     np.testing.assert_allclose(made.heads(made.samples[0])[:, 2], expected, rtol=1e-6)
 
 
+def test_papers_that_say_so_have_worldexpos_own_kernels() -> None:
+    """SSR-HEF's section IV and MCNN's: "the provided perspective maps are also used to encode the ground-truth density map"."""
+    methods = load_host().methods
+    own = {name for name, method in methods.items() if method.recipe_for("worldexpo10").benchmark_kernels}
+    assert own == {"ssr_hef", "mcnn"}
+    assert not any(method.recipe_for("shtech_a").benchmark_kernels for method in methods.values())
+
+
 def test_waiting_is_measured() -> None:
     waiting = Waiting()
     list(pipeline().epoch(0, 3, waiting))
@@ -175,6 +185,30 @@ def test_the_store_maps_what_does_not_fit_in_memory(tmp_path: Path) -> None:
     for sample, image in zip(samples, images, strict=True):
         np.testing.assert_array_equal(image, file_benchmark().read_image(sample, 3))
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_mapped_pictures_hold_no_files_open(tmp_path: Path) -> None:
+    """A process may have 1,024 files open, or 256, and benchmarks have thousands of pictures."""
+    samples = samples_on_disk(tmp_path, 12)
+    store = ImageStore(file_benchmark(), 3, memory=0, folder=tmp_path / "cache")
+    for sample in 2 * samples:
+        store.get(sample)
+    gc.collect()
+    assert not [path for path in Path("/proc/self/fd").iterdir() if str(tmp_path) in str(path.resolve())]
+    assert not [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
+
+
+@pytest.mark.parametrize("left", [0, 60, 200])
+def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, left: int) -> None:
+    (sample,) = samples_on_disk(tmp_path, 1)
+    expected = np.array(ImageStore(file_benchmark(), 3, memory=0, folder=tmp_path / "cache").get(sample))
+    (file,) = (tmp_path / "cache").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:left])
+    again = ImageStore(file_benchmark(), 3, memory=0, folder=tmp_path / "cache")
+    np.testing.assert_array_equal(again.get(sample), expected)
+    assert file.read_bytes() == whole and isinstance(again.get(sample), np.memmap)
 
 
 def test_a_changed_source_is_not_served_from_the_cache(tmp_path: Path) -> None:

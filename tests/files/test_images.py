@@ -67,6 +67,19 @@ def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray) -> Non
         assert height != width and image_size(Sample("a", "train", path)) == (width, height), path
 
 
+def test_no_other_orientation_turns_a_picture(tmp_path: Path, picture: np.ndarray) -> None:
+    plain = write_jpeg(tmp_path / "plain.jpg", picture).read_bytes()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(with_orientation(plain, 9))  # there is none of this number
+    assert read_image(path).shape[:2] == picture.shape[:2]
+    assert image_size(Sample("a", "train", path)) == (48, 32)
+    profile = b"\xff\xe2" + struct.pack(">H", 65_002) + b"0" * 65_000  # a colour profile of two segments before it
+    turned = with_orientation(plain, 6)
+    path.write_bytes(turned[:2] + 2 * profile + turned[2:])
+    assert exif_orientation(path.read_bytes()) == 6
+    assert read_image(path).shape[:2] == (48, 32) and image_size(Sample("a", "train", path)) == (32, 48)
+
+
 def test_one_pixel(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "one.png"), np.full((1, 1, 3), 9, np.uint8))
     assert read_image(tmp_path / "one.png", 1).tolist() == [[[9]]]

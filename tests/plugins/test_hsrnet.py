@@ -188,18 +188,22 @@ def log_variances(network: object, value: float) -> float:
     return float(to_numpy(outputs["log_variance"])[0, 0])
 
 
-@pytest.mark.parametrize("logarithm", [-11.0, -6.0, -2.0])
-def test_adam_brings_the_learned_weights_to_one_over_the_loss(network: object, logarithm: float) -> None:
-    """Adam by its equations, on a loss of exp(logarithm): 2,000 steps of the common rate, whose sum is 0.1."""
-    from harness.method import COMMON
+@pytest.mark.parametrize("pretrained", ["none", "imagenet"])
+@pytest.mark.parametrize("logarithm", [-9.0, -6.0, -2.0])
+def test_adam_brings_the_learned_weights_to_one_over_the_loss(
+    network: object, logarithm: float, pretrained: str
+) -> None:
+    """Adam by its equations, on a loss of exp(logarithm): 6,000 steps of `common`, as `standard` has them."""
+    from harness.method import COMMON, FINE_TUNING
     from harness.training.network import learning_rate
 
+    stage, steps = (COMMON if pretrained == "none" else FINE_TUNING).stages[0], 6000
     start, reach = log_variances(network, 0.0), log_variances(network, 0.01) * 100 - log_variances(network, 0.0) * 100
     value = first = second = 0.0
-    for step in range(1, 2001):
+    for step in range(1, steps + 1):
         gradient = reach * (1 - math.exp(logarithm - (start + reach * value)))
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
-        rate = learning_rate(COMMON.stages[0], step - 1, 2000, 0)
+        rate = learning_rate(stage, step - 1, steps, 0)
         value -= rate * (first / (1 - 0.9**step)) / (math.sqrt(second / (1 - 0.999**step)) + 1e-7)
     log_variances(network, 0.0)
     assert start + reach * value == pytest.approx(logarithm, abs=0.1)
@@ -244,6 +248,8 @@ def test_channel_focus_never_starts_dead(stage: int, channels: int, ratio: int) 
         hidden = features.mean(axis=(1, 2)) @ reduce
         assert hidden.shape == (4, channels // ratio) and (hidden > 0).all(), seed
         assert np.abs(hidden @ weights).max() < 3, seed  # nor saturated
+        # A quarter of the 0.03 that a weight of `common` can travel behind published weights, all of it downwards.
+        assert (features.mean(axis=(1, 2)) @ (reduce - 0.0075) > 0).all(), seed
 
 
 def spread(network: object, *names: str) -> float:
@@ -252,7 +258,7 @@ def spread(network: object, *names: str) -> float:
 
 
 def test_behind_pretrained_layers_the_rest_starts_as_the_paper_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Section 4.1: ten convolutions from VGG-16, the others from N(0, 0.01)."""
+    """Section 4.1: ten convolutions from VGG-16, the others from N(0, 0.01) – but for those that start as means."""
     from harness.nn import vgg16, vgg_weights
 
     sides = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
@@ -268,8 +274,9 @@ def test_behind_pretrained_layers_the_rest_starts_as_the_paper_says(monkeypatch:
     assert spread(network, *names[10:]) == pytest.approx(0.01, rel=0.01)
     assert spread(network, *[f"score{stage}" for stage in range(2, 6)]) == pytest.approx(0.01, rel=0.1)
     assert spread(network, *[f"spatial{stage}_weights" for stage in range(2, 6)]) == pytest.approx(0.01, rel=0.2)
-    assert 0.003 < spread(network, *[f"scale{scale}" for scale in range(1, 6)]) < 0.02
-    assert (network.get_layer("fuse").get_weights()[0] == np.float32(0.2)).all()
+    for name, members in (("scale1", 4), ("scale2", 4), ("scale3", 3), ("scale4", 2), ("scale5", 1), ("fuse", 5)):
+        kernel = network.get_layer(name).get_weights()[0]
+        assert kernel.shape == (1, 1, members, 1) and np.allclose(kernel, 1 / members), name
 
 
 def test_the_start_follows_the_seed_and_differs_from_layer_to_layer() -> None:

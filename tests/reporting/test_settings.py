@@ -83,6 +83,11 @@ def test_an_earlier_common_has_tables_of_its_own() -> None:
     assert "an earlier version of the harness had it so" in recipe_told(before) and "earlier" not in recipe_told(now)
 
 
+def test_kernels_in_metres_are_said_to_be() -> None:
+    assert "density maps of fixed sigma 4 px" in recipe_told([make_record()])
+    assert "density maps of sigma 0.2 m at every head" in recipe_told([make_record(kernel_metres=0.2)])
+
+
 def test_networks_that_begin_from_published_weights_have_common_s_rate_for_them() -> None:
     new = make_record()
     tuned = under(begun(make_record("csrnet")), stage={"learning_rate": 1e-5})

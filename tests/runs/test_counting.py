@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,17 @@ from harness.errors import HarnessError
 from harness.files.region_file import Region
 from harness.host.plugins import load_host
 from harness.method import Method
-from harness.runs.counting import Prediction, by_density, counts, draw, located, names_of, pictures_of, write_csv
+from harness.runs.counting import (
+    Prediction,
+    by_density,
+    check_apart,
+    counts,
+    draw,
+    located,
+    names_of,
+    pictures_of,
+    write_csv,
+)
 
 PICTURE = Path("street.jpg")
 WHOLE = np.array([[0.0, 0.0], [90.0, 0.0], [90.0, 72.0], [0.0, 72.0]])
@@ -102,6 +114,22 @@ def test_a_region_beside_the_picture_is_named(method: Method) -> None:
         counts(PICTURE, constant(method, 1.0), [Region("gate", WHOLE + 100)])
     with pytest.raises(HarnessError, match=r"the region holds none"):  # corners as shares of the sides, not pixels
         counts(PICTURE, constant(method, 1.0), [Region("", np.array([[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]]))])
+
+
+def test_what_is_written_lies_apart_from_what_is_counted(tmp_path: Path) -> None:
+    check_apart([tmp_path / "street.jpg"], {"--points": tmp_path})
+    check_apart([tmp_path], {"--points": tmp_path / "points", "--overlay": None})
+    with pytest.raises(HarnessError, match=r"--overlay .*: the pictures to count lie there"):
+        check_apart([tmp_path], {"--points": None, "--overlay": tmp_path / "x" / ".."})
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="file names there are always Unicode")
+def test_names_that_no_table_can_hold_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.jpg")
+    path.touch()
+    for place in (path, tmp_path):
+        with pytest.raises(HarnessError, match="is not in UTF-8; rename the file"):
+            pictures_of([place])
 
 
 def test_below_the_boundary_the_sparse_model_counts(method: Method) -> None:

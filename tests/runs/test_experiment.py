@@ -82,7 +82,7 @@ def test_every_field_of_a_recipe_a_stage_and_a_budget_is_taken(tmp_path: Path, k
         value = some(hints[name], name)
         if name == "stages":
             value[0]["share"] = 1.0
-        said = {name: value} | ({"images_per_step": 1} if (kind, name) == (Recipe, "crop") else {})
+        said = {name: value} | ({"images_per_step": 1} if kind is Recipe and name in ("crop", "crop_share") else {})
         where = "budget" if kind is Budget else "recipe"
         choices = loaded(tmp_path, yaml.safe_dump({where: said})).choices()
         asked = choices[f"own_{where}"]

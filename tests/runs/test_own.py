@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.budgets import BUDGETS, Budget, plan
+from harness.budgets import BUDGETS, Budget, capped, plan
 from harness.errors import HarnessError
 from harness.host.plugins import Host, Plugin, load_host
 from harness.method import COMMON, FINE_TUNING, Method, Recipe, Sigma, Stage, Variant
@@ -143,6 +143,24 @@ def test_stages_can_be_given_whole() -> None:
 def test_a_contradiction_is_named_with_the_recipe_it_is_in() -> None:
     with pytest.raises(HarnessError, match=r"images_per_step is 4; .* \(recipe common, changed\)"):
         owned({"from": "common", "crop": None})
+
+
+def test_a_share_takes_the_place_of_crops_in_pixels_and_they_of_a_share() -> None:
+    """Before, `crop_share` alone changed the caption and the id, and crops were of 256 pixels."""
+    shared = owned({"from": "common", "crop_share": 0.5, "images_per_step": 1}, {"steps": 9})
+    assert (shared.recipe.crop, shared.recipe.crop_share) == (None, 0.5)
+    with pytest.raises(HarnessError, match=r"images_per_step is 4; crops by share .* \(recipe common, changed\)"):
+        owned({"from": "common", "crop_share": 0.5})
+    with pytest.raises(
+        HarnessError, match=r"crop is 128 and crop_share 0\.5; where crops are by share, expected crop None"
+    ):
+        owned({"from": "common", "crop_share": 0.5, "crop": 128})
+    by_share = own.recipe(
+        replace(COMMON, crop=None, crop_share=0.5, images_per_step=1), "x", {"crop": 128}, "paper of x"
+    )
+    assert (by_share.crop, by_share.crop_share) == (128, 1.0)
+    capped_share = capped(replace(COMMON, crop=None, crop_share=0.5, images_per_step=1), BUDGETS["quick"])
+    assert (capped_share.crop, capped_share.crop_share) == (256, 1.0)
 
 
 def test_names_and_content_are_part_of_the_identity() -> None:

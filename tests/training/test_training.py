@@ -317,6 +317,8 @@ def test_a_budget_of_steps_is_kept_to_the_step_and_resumed(tmp_path: Path) -> No
         (Stage(learning_rate=1.0, decay="step", decay_factor=0.1, decay_epochs=20), 0, 19, 1.0),
         (Stage(learning_rate=1.0, decay="step", decay_factor=0.1, decay_epochs=20), 0, 40, 0.01),
         (Stage(learning_rate=1.0, warmup_steps=4), 0, 0, 0.25),
+        (Stage(learning_rate=1.0, decay="rise"), 0, 0, 0.01),
+        (Stage(learning_rate=1.0, decay="rise"), 99, 0, 1.0),
     ],
 )
 def test_learning_rates(stage: Stage, step: int, epoch: int, expected: float) -> None:

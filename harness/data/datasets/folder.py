@@ -30,7 +30,8 @@ POINTS = (".txt", ".csv", ".json", ".npy", ".mat")
 TRUTH_FOLDERS = ("ground-truth", "ground_truth", "gt", "annotations", "labels", "points")
 SPLIT_FOLDERS = {"train": ("train", "train_data"), "val": ("val", "valid", "validation"), "test": ("test", "test_data")}
 TEST_SHARE = 0.2
-NOT_PICTURES = re.compile(r".*(\.depth|dots)$")
+# A depth map, or heads as dots, of the picture that is called like it but for this.
+BESIDE_PICTURES = re.compile(r"(.+)(\.depth|dots)$")
 
 
 @lru_cache(maxsize=16)
@@ -55,7 +56,7 @@ def index(folder: Path) -> tuple[Sample, ...]:
     Without a folder for tests a fifth of the pictures, chosen by a hash of their names, is the test set.
 
     Raises:
-        DataError: no pictures, a picture without points, or points without their picture.
+        DataError: no pictures, or a picture without points. Points without a picture are left alone: they may be other texts.
     """
     parts = {
         split: next((folder / name for name in names if (folder / name).is_dir()), None)
@@ -68,18 +69,12 @@ def index(folder: Path) -> tuple[Sample, ...]:
             )
         found = _pairs(folder)
         tested = {name for name, _, _ in sorted(found, key=lambda each: _draw(each[0]))[: _tests(len(found))]}
-        samples = [
-            Sample(name, "test" if name in tested else "train", image, truth, {"key": image.name})
-            for name, image, truth in found
-        ]
+        samples = [Sample(name, "test" if name in tested else "train", image, truth) for name, image, truth in found]
         return tuple(sorted(samples, key=lambda sample: sample.split, reverse=True))
     samples = []
     for split, part in parts.items():
         if part is not None:
-            samples += [
-                Sample(f"{split}/{name}", split, image, truth, {"key": image.name})
-                for name, image, truth in _pairs(part)
-            ]
+            samples += [Sample(f"{split}/{name}", split, image, truth) for name, image, truth in _pairs(part)]
     if parts["test"] is None:
         raise DataError(f"{folder}: it has a folder train but none for tests; expected test, or no such folders at all")
     return tuple(samples)
@@ -89,23 +84,38 @@ def read_points(sample: Sample) -> np.ndarray:
     """Head points float64 [N, 2] of one picture."""
     assert sample.annotation is not None
     if sample.annotation.suffix.lower() == ".json" and coco.is_coco(sample.annotation):
-        return coco.points_of(sample.annotation, sample.groups["key"])
+        assert sample.image is not None
+        return coco.points_of(sample.annotation, sample.image.name)
     return read_points_file(sample.annotation)
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Every picture in `folder` itself, in natural order of names; raises `DataError` where there is none."""
-    pictures = [
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not NOT_PICTURES.match(path.stem)
-    ]
+    """Every picture in `folder` itself, in natural order of names; raises `DataError` where there is none.
+
+    Hidden files are none (macOS writes `._NAME.jpg` on disks of other systems), nor is `NAME.depth.png` or `NAMEdots.png`
+    where a picture is called NAME.
+    """
+    named = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+    stems = {path.stem for path in named}
+    pictures = [path for path in named if not ((beside := BESIDE_PICTURES.match(path.stem)) and beside[1] in stems)]
     if not pictures:
         raise DataError(f"{folder}: no pictures; expected files ending in {', '.join(SUFFIXES)}")
     for path in pictures:
-        try:
-            path.name.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{folder}: the name of {path.name!r} is not in UTF-8; rename the file") from None
+        check_name(path)
     return sorted(pictures, key=lambda path: natural(path.name))
+
+
+def check_name(path: Path) -> None:
+    """Raises `DataError` where no text file can hold the name of `path`."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path.parent}: the name of {path.name!r} is not in UTF-8; rename the file") from None
+
+
+def _files(folder: Path) -> list[Path]:
+    """What lies in `folder` and is not hidden, by name."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _alone(pictures: list[Path]) -> list[Path]:
@@ -149,7 +159,7 @@ def _pairs(part: Path) -> list[tuple[str, Path, Path]]:
 def _by_stem(places: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for place in places:
-        for path in sorted(place.iterdir()):
+        for path in _files(place):
             if path.suffix.lower() in POINTS:
                 found.setdefault(path.stem.removeprefix("GT_"), path)
     return found
@@ -166,5 +176,5 @@ def _truth(picture: Path, files: dict[str, Path], others: list[Path]) -> Path:
 
 
 def _catalogues(place: Path) -> list[Path]:
-    texts = [path for path in sorted(place.iterdir()) if path.suffix.lower() == ".json"] if place.is_dir() else []
+    texts = [path for path in _files(place) if path.suffix.lower() == ".json"] if place.is_dir() else []
     return [path for path in texts if coco.is_coco(path)]

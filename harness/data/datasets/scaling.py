@@ -9,6 +9,9 @@ import numpy as np
 from harness.benchmark import Benchmark, Sample
 from harness.errors import DataError
 
+HEADER = 1 << 20  # bytes of a file in which it says how it is turned
+SIDEWAYS = (5, 6, 7, 8)  # orientations of EXIF
+
 
 def at_most(longest: int, benchmark: Benchmark) -> Benchmark:
     """`benchmark` with no image side above `longest` pixels; smaller images are left alone. Part of its protocol."""
@@ -61,7 +64,7 @@ def image_size(sample: Sample) -> tuple[int, int]:
     try:
         width, height = imagesize.get(str(sample.image), exif_rotation=False)
         with sample.image.open("rb") as file:
-            turned = exif_orientation(file.read(1 << 17)) > 4
+            turned = exif_orientation(file.read(HEADER)) in SIDEWAYS
     except Exception as error:  # its parsers raise many kinds on damaged headers
         raise DataError(f"{sample.image}: not an image whose size can be read ({one_line(error)})") from None
     if width <= 0 or height <= 0:

@@ -30,7 +30,7 @@ REGION, PERSPECTIVE = "vidf1_33_roi_mainwalkway.mat", "vidf1_33_dmap3.mat"
 
 def index(folder: Path) -> tuple[Sample, ...]:
     """Every frame in order; frames 601–1400 train."""
-    videos = _place(folder, ("ucsdpeds/vidf", "video/vidf", "."), "vidf1_33_000.y")
+    videos = _place(folder, ("ucsdpeds/vidf", "video/vidf", "vidf", "."), "vidf1_33_000.y")
     truth = _place(folder, ("vidf-cvpr", "gt/vidf", "."), "vidf1_33_000_frame_full.mat")
     samples: list[Sample] = []
     for clip in range(CLIPS):

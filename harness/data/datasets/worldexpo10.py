@@ -6,9 +6,9 @@ Relied on: `train_frame/SCENE….jpg`, `test_frame/SCENE/….jpg`; `train_label/
 with `pMap`, pixels a metre. A scene is the six digits that begin a frame's name. Everything was clicked in MATLAB,
 whose first pixel has its centre at (1, 1): half a pixel is taken off.
 
-Only heads inside the region count. Kernels are 0.2 m wide at every head (the head of the authors' person-shaped
-kernel). The five test scenes, in the order of their numbers, are S1 … S5; what papers compare is the mean of their
-MAEs.
+Only heads inside the region count. Where the recipe wants it, sigma is 0.2 m at every head (the head of the authors'
+person-shaped kernel). The five test scenes, in the order of their numbers, are S1 … S5; what papers compare is the mean of
+their MAEs.
 """
 
 from __future__ import annotations
