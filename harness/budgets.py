@@ -86,7 +86,7 @@ def budget_named(name: str) -> Budget:
 def capped(recipe: Recipe, budget: Budget) -> Recipe:
     """`recipe` with its crops cut down to `budget`."""
     if budget.crop:
-        recipe = replace(recipe, crop=_smaller(recipe.crop, budget.crop), crop_share=1.0)
+        recipe = replace(recipe, crop=_smaller(recipe.crop, budget.crop))
     if budget.crops_per_step:
         per_image = min(recipe.crops_per_image, budget.crops_per_step)
         images = max(1, min(recipe.images_per_step, budget.crops_per_step // per_image))

@@ -105,11 +105,6 @@ class Recipe:
         total = sum(stage.share for stage in self.stages)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"recipe {self.name!r}: the shares of its stages add up to {total:g}; expected 1")
-        if self.crop is not None and self.crop_share != 1:
-            raise ValueError(
-                f"recipe {self.name!r}: crop is {self.crop} and crop_share {self.crop_share}; where crops are by share, "
-                f"expected crop None (null in a file)"
-            )
         if self.crop is None and self.images_per_step != 1:
             raise ValueError(
                 f"recipe {self.name!r}: images_per_step is {self.images_per_step}; crops by share differ in size from "
@@ -119,6 +114,14 @@ class Recipe:
             raise ValueError(f"recipe {self.name!r}: ema is {self.ema:g}; expected a momentum below 1, 0 for none")
         if self.clip < 0:
             raise ValueError(f"recipe {self.name!r}: clip is {self.clip:g}; expected a norm, 0 for none")
+
+    def check_asked(self) -> None:
+        """Raises `ValueError` where it asks for crops in pixels and by share; a budget that caps crops leaves it so."""
+        if self.crop is not None and self.crop_share != 1:
+            raise ValueError(
+                f"recipe {self.name!r}: crop is {self.crop} and crop_share {self.crop_share}; where crops are by share, "
+                f"expected crop None (null in a file)"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as JSON values, for records and run identities; without what `LEFT_OUT` names where it is unused."""
@@ -263,6 +266,8 @@ class Method:
                     raise TypeError(
                         f"method {self.name!r}: {what} {key!r} is a {type(value).__name__}; expected harness.{kind.__name__}"
                     )
+        for recipe in (self.recipe, *self.recipes.values()):
+            recipe.check_asked()
 
     def recipe_for(self, benchmark: str) -> Recipe:
         """What the paper did on the benchmark of this name."""

@@ -10,7 +10,6 @@ here.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 import os
@@ -175,9 +174,10 @@ def _names(method: Method, network: Any, options: ModelOptions) -> str:
     """Of the paper's recipe, and of those it has for single benchmarks."""
     from harness.training import soundness
 
-    terms = set(soundness.check_loss(method, network, options))
+    terms = soundness.check_loss(method, network, options)
+    layers, named = soundness.names_to_name(method, network, terms, options)
     for recipe in (method.recipe, *method.recipes.values()):
-        soundness.check_names(method, soundness.names_of_layers(network), terms, recipe)
+        soundness.check_names(method, layers, named, recipe)
     return "every name in its stages is a term's or a layer's"
 
 
@@ -342,11 +342,15 @@ def _published(method: Method, host: Host) -> str:
         if variant and variant not in method.variants:
             those = ", ".join(method.variants) or "it has none"
             raise AssertionError(f"{value.table}: {value.method!r} is none of its variants ({those})")
-        # A dataset may be another plugin's; a near miss is a mistake.
-        near = difflib.get_close_matches(value.dataset.lower(), host.benchmarks, n=1, cutoff=0.8)
+        # A dataset may be of a plugin that is not here; one that is spelt otherwise is a mistake.
+        near = next((name for name in host.benchmarks if _letters(name) == _letters(value.dataset)), None)
         if near and value.dataset not in host.benchmarks:
-            raise AssertionError(f"{value.table}: dataset {value.dataset!r} is unknown. Did you mean {near[0]!r}?")
+            raise AssertionError(f"{value.table}: dataset {value.dataset!r} is unknown. Did you mean {near!r}?")
     return f"{len(values)} of it" if values else "none of it"
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _step_elsewhere(method: Method, variant: str, backend_name: str, files: list[Path]) -> str:

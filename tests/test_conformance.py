@@ -68,8 +68,10 @@ def test_variants_are_tried_too() -> None:
 
 
 def test_a_variant_is_checked_by_its_name() -> None:
-    done = list(verdicts("ssr_hef[no_ssr]", backends=[]))
-    assert done and all(verdict.ok for verdict in done) and "variants" not in {verdict.check for verdict in done}
+    for name in ("ssr_hef[no_ssr]", "at_cfcn[base]"):  # the latter's recipe names terms of the whole method
+        done = list(verdicts(name, backends=[]))
+        assert done and [verdict.message for verdict in done if not verdict.ok] == []
+        assert "variants" not in {verdict.check for verdict in done}
     with pytest.raises(HarnessError, match=r"unknown variant of ssr_hef 'no_sr'\. Did you mean 'no_ssr'\?"):
         list(verdicts("ssr_hef[no_sr]", backends=[]))
 
@@ -78,9 +80,20 @@ def test_a_variant_is_checked_by_its_name() -> None:
     ("row", "message"),
     [
         ("{method: own, dataset: shtech_a, mea: 9.9}", "table 1, row 1: unknown key 'mea'. Did you mean 'mae'?"),
+        ("{method: own, dataset: shtech_a, categories: {q: {mea: 1}}}", "row 1, category 'q': unknown key 'mea'."),
+        (
+            "{method: own, dataset: shtech_a, game: [1, x]}",
+            "table 1, row 1, GAME value 2: Input should be a valid number",
+        ),
+        (
+            "{method: own, dataset: shtech_a, scenes: {S1: x}}",
+            "table 1, row 1, scene 'S1': Input should be a valid number",
+        ),
+        ("own", "table 1, row 1: expected keys and values"),
+        ("{method: own, dataset: nwpu_crowd_val, mae: 9.9}", ""),
         ("{method: own, dataset: shtechA, mae: 9.9}", "dataset 'shtechA' is unknown. Did you mean 'shtech_a'?"),
         ('{method: "own[ful]", dataset: shtech_a, mae: 9.9}', "'own[ful]' is none of its variants (full)"),
-        ("{method: own[full], dataset: shtech_a, mae: 9.9}", "line 4: not YAML"),
+        ("{method: own[full], dataset: shtech_a, mae: 9.9}", "a variant in brackets needs quotes"),
         ('{method: "own[full]", dataset: shtech_a, mae: 9.9}', ""),
     ],
 )

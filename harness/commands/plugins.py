@@ -185,9 +185,16 @@ def _recipe(recipe: Any) -> dict[str, Any]:
 
 def _changes(usual: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """The fields of `other` that are not those of `usual`; of the stages, where there are as many, those of each."""
-    changed = {key: value for key, value in other.items() if usual.get(key) != value}
+    changed = _differing(usual, other)
     if "stages" in changed and len(other["stages"]) == len(usual["stages"]):
         pairs = zip(usual["stages"], changed.pop("stages"), strict=True)
-        for number, (before, after) in enumerate(pairs, 1):
-            changed |= {f"stage {number}: {key}": value for key, value in after.items() if before.get(key) != value}
+        for number, pair in enumerate(pairs, 1):
+            changed |= {f"stage {number}: {key}": value for key, value in _differing(*pair).items()}
     return changed
+
+
+def _differing(usual: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    from harness.method import LEFT_OUT
+
+    unused = {key: value for key, value in LEFT_OUT.items() if key in usual or key in other}
+    return {key: value for key, value in {**unused, **other}.items() if {**unused, **usual}.get(key) != value}

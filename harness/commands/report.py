@@ -70,13 +70,13 @@ def command(
     runtimes, bad = read_runtimes(runs)
     unreadable += bad
     host = load(plugin_files)
-    known = {plugin.name: len(plugin.errors) for plugin in host.plugins}
+    known = [len(plugin.errors) for plugin in host.plugins]
     found = comparisons(records, all_versions)
     tables = write.tables_of(found, [record for one in found for record in one.records], runtimes, host)
     wanted = {out / name: text for name, text in write.files(tables, found, records, unreadable, host, runs).items()}
     wanted |= {path: write.refreshed(path, tables) for path in into}
-    for plugin in host.plugins:
-        for error in plugin.errors[known[plugin.name] :]:
+    for plugin, said in zip(host.plugins, known, strict=True):
+        for error in plugin.errors[said:]:
             click.echo(f"harness: plugin {plugin.name} ({plugin.origin}): {error}", err=True)
     for item in unreadable:
         click.echo(f"harness: {item.path}: {item.reason}", err=True)

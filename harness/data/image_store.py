@@ -42,7 +42,7 @@ class ImageStore:
         self._held: dict[str, np.ndarray] = {}
         self._files: dict[str, Path] = {}
         self._used = 0
-        self._mapped = True
+        self._writes = True
         self._lock = threading.Lock()
 
     def get(self, sample: Sample) -> np.ndarray:
@@ -50,7 +50,7 @@ class ImageStore:
         held = self._held.get(sample.name)
         if held is not None:
             return held
-        if self._used >= self._memory and self._mapped and sample.image is not None:
+        if self._used >= self._memory and sample.image is not None:
             return self._map(sample)
         image = self._benchmark.read_image(sample, self._channels)
         return self._hold(sample, image)
@@ -70,15 +70,22 @@ class ImageStore:
         if (image := _mapped(path)) is not None:
             return image
         image = self._benchmark.read_image(sample, self._channels)
+        if self._writes:
+            self._write(path, image)
+        return image
+
+    def _write(self, path: Path, image: np.ndarray) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, image)
         except OSError as error:
-            if self._mapped:
-                warnings.warn(f"{self._folder}: cannot cache images ({error}); decoding each time", stacklevel=2)
-            self._mapped = False
-        return image
+            with self._lock:
+                first, self._writes = self._writes, False
+            if first:
+                warnings.warn(
+                    f"{self._folder}: cannot cache images ({error}); decoding the others each time", stacklevel=4
+                )
 
     def _file(self, sample: Sample) -> Path:
         """Where its decoded pixels lie, or will."""
@@ -93,5 +100,5 @@ def _mapped(path: Path) -> np.ndarray | None:
     """The pixels in `path`; None where there is no such file, or a damaged one."""
     try:
         return np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except Exception:  # its header is read as Python: it may raise anything
         return None

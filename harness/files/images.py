@@ -108,11 +108,10 @@ def _png_ends(data: bytes) -> bool:
 def _exif(data: bytes) -> bytes | None:
     """What stands behind "Exif" in the first segment of a JPEG file that begins so."""
     place = 2 if data.startswith(b"\xff\xd8") else len(data)
-    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] not in (_SCAN, _END):
-        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-        if data[place + 1] == 0xE1 and data[place + 4 : place + 10] == b"Exif\x00\x00":
-            return data[place + 10 : end]
-        place = end
+    while (match := _MARKER.match(data, place)) and (kind := data[match.end() - 1]) not in (_SCAN, _END):
+        place = match.end() + (0 if kind in _ALONE else int.from_bytes(data[match.end() : match.end() + 2], "big"))
+        if kind == 0xE1 and data[match.end() + 2 : match.end() + 8] == b"Exif\x00\x00":
+            return data[match.end() + 8 : place]
     return None
 
 

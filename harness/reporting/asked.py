@@ -51,7 +51,7 @@ def recipe_told(records: Sequence[Record]) -> str:
     if not is_common(records[0]):
         return f"{own_one or 'recipe paper: '}each method as its paper trained it, within the budget"
     same = "the same for all" + (", but for the rate" if _two_rates(records) else "")
-    how = f"{_stages(records)}{_averaged(recipe)}, random crops, flips, density maps of {_kernels(records[0])}"
+    how = f"{_stages(records)}{_averaged(recipe)}, random crops, flips, density maps of {_kernels(records)}"
     return f"{own_one or 'recipe common: '}{same} – {how}{before}"
 
 
@@ -84,10 +84,12 @@ def _averaged(recipe: Mapping[str, Any]) -> str:
     return f", weights averaged (momentum {recipe['ema']:g})" if recipe.get("ema") else ""
 
 
-def _kernels(record: Record) -> str:
-    if record.data and record.data.kernel_metres:
-        return f"sigma {record.data.kernel_metres:g} m at every head, by the perspective maps"
-    sigma = record.identity["recipe"]["sigma"]
+def _kernels(records: Sequence[Record]) -> str:
+    if metres := next(
+        (record.data.kernel_metres for record in records if record.data and record.data.kernel_metres), 0
+    ):
+        return f"sigma {metres:g} m at every head, by the perspective maps"
+    sigma = records[0].identity["recipe"]["sigma"]
     if sigma.get("neighbours"):
         return f"sigma {sigma['beta']:g} × the distance to {sigma['neighbours']} neighbours"
     return f"fixed sigma {sigma['pixels']:g} px"
@@ -96,4 +98,6 @@ def _kernels(record: Record) -> str:
 def _capped(recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """What of the fields asked for the budget made smaller; the recipe of an identity is that after its budget."""
     cut = [key for key in ("crop", "images_per_step", "crops_per_image") if key in asked and recipe[key] != asked[key]]
+    if "crop_share" in asked and recipe["crop"] is not None:
+        cut.insert(0, "crop")
     return f" (by the budget: {', '.join(f'{key} {recipe[key]}'.replace('_', ' ') for key in cut)})" if cut else ""

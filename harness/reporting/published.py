@@ -9,9 +9,11 @@ copied as printed and never corrected.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -80,23 +82,45 @@ def read(path: Path) -> list[PublishedValue]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ValueError(f"{path}{where}: not YAML ({what}; a method's variant in brackets needs quotes)") from None
+        raise ValueError(f"{path}{where}: not YAML ({what}{_quotes(path, mark)})") from None
     except ValidationError as error:
         raise ValueError(f"{path}: {_told(error)}") from None
     return [value for table in paper.tables for row in table.rows for value in _values(paper.paper, table.table, row)]
 
 
+def _quotes(path: Path, mark: Any) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines() if mark else []
+    unquoted = mark and mark.line < len(lines) and re.search(r"method: *\w+\[", lines[mark.line])
+    return "; a variant in brackets needs quotes" if unquoted else ""
+
+
 def _told(error: ValidationError) -> str:
-    """What is wrong with a file, counted from 1: "table 1, row 3: unknown key 'mea'. Did you mean 'mae'?"."""
+    """What is wrong with a file, its parts counted from 1: "table 1, row 3: unknown key 'mea'. Did you mean 'mae'?"."""
     first = error.errors()[0]
-    *place, last = first["loc"] or ("file",)
-    steps = [f"{str(one).rstrip('s')} {two + 1}" for one, two in pairwise(first["loc"]) if isinstance(two, int)]
-    where = f"{', '.join(steps)}: " if steps else ""
+    place = [one for one in first["loc"] if one != "[key]"]
+    steps = [PARTS[str(one)].format(two + 1 if isinstance(two, int) else repr(two)) for one, two in _named(place)]
+    last = place[-1] if place else "file"
+    rest = [] if not place or (len(place) > 1 and place[-2] in PARTS) else [str(last)]
     if first["type"] == "extra_forbidden":
-        forms: dict[int, type[BaseModel]] = {0: _Paper, 2: _Table, 4: _Row}
+        forms: dict[int, type[BaseModel]] = {1: _Paper, 3: _Table, 5: _Row}
         fields = forms.get(len(place), _Metrics).model_fields
-        return f"{where}unknown key {last!r}.{nearest(str(last), fields)} Known: {', '.join(fields)}."
-    return f"{where}{last}: {first['msg']}"
+        return f"{', '.join(steps) or 'file'}: unknown key {last!r}.{nearest(str(last), fields)} Known: {', '.join(fields)}."
+    what = "expected keys and values" if first["type"] == "model_type" else first["msg"]
+    return f"{', '.join([*steps, *rest]) or 'file'}: {what}"
+
+
+# What a list or a mapping of a file is made of.
+PARTS = {
+    "tables": "table {}",
+    "rows": "row {}",
+    "game": "GAME value {}",
+    "scenes": "scene {}",
+    "categories": "category {}",
+}
+
+
+def _named(place: list[Any]) -> list[tuple[Any, Any]]:
+    return [(one, two) for one, two in pairwise(place) if one in PARTS]
 
 
 def _values(paper: str, table: str, row: _Row) -> list[PublishedValue]:

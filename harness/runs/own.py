@@ -122,9 +122,11 @@ def recipe(base: Recipe, name: str, asked: Asked, what: str) -> Recipe:
     if "sigma" in changes:
         changes["sigma"] = replace(base.sigma, **changes["sigma"])
     try:
-        return replace(base, name=name, **changes)
+        made = replace(base, name=name, **changes)
+        made.check_asked()
     except ValueError as error:
         raise HarnessError(f"{error} (recipe {what}, changed)") from None
+    return made
 
 
 def _stage(values: Mapping[str, Any]) -> Stage:

@@ -34,7 +34,7 @@ class Plugin(_Strict):
 class Data(_Strict):
     """What the run read. `train_mean` and `train_median` are of the true counts of its training images: the constants of the
     floor. Records made before it was kept have no median. `kernel_metres`: the sigma of the density kernels where the
-    benchmark's own, in metres, took the place of the recipe's; else 0.
+    benchmark's own, in metres, took the place of the recipe's; else 0, as in records made before it was kept.
     """
 
     fingerprint: str

@@ -5,7 +5,7 @@ Each check raises `InvalidMethodError` with one line: what was found, what is ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,15 +37,22 @@ def check(method: Method, options: ModelOptions, recipe: Recipe) -> tuple[str, .
     network = built(method, options)
     check_density(method, network)
     terms = check_loss(method, network, options)
+    check_names(method, *names_to_name(method, network, terms, options), recipe)
+    check_scale(method, network, options)
+    check_any_size(method, network, options, recipe)
+    return terms
+
+
+def names_to_name(
+    method: Method, network: keras.Model, terms: Iterable[str], options: ModelOptions
+) -> tuple[set[str], set[str]]:
+    """The layers and the terms of the loss that a recipe may name: those of a variant, and of the method without one."""
     layers, named = names_of_layers(network), set(terms)
     if options.variant:  # a recipe may name what a variant leaves out
         whole = replace(options, variant={})
         of_method = built(method, whole)
         layers, named = layers | names_of_layers(of_method), named | {*check_loss(method, of_method, whole)}
-    check_names(method, layers, named, recipe)
-    check_scale(method, network, options)
-    check_any_size(method, network, options, recipe)
-    return terms
+    return layers, named
 
 
 def built(method: Method, options: ModelOptions) -> keras.Model:

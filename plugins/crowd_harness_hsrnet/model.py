@@ -83,7 +83,7 @@ def _recalibrated(image: Any, stages: list[Any], options: ModelOptions) -> keras
             kernel_initializer=Bilinear(),
             name=f"score{stage}_enlarge",
         )(x)
-    # Each scale starts as the mean of its maps. From N(0, 0.01), behind a layer of the same, densities start at a hundredth of
+    # Each scale starts as the mean of its maps. From N(0, 0.01), behind a layer of the same, densities start at a 300th of
     # their size, and steps of 1e-5 bring them up by bending VGG instead.
     maps = []
     for scale, members in enumerate(GROUPS, 1):

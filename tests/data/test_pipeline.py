@@ -199,13 +199,13 @@ def test_mapped_pictures_hold_no_files_open(tmp_path: Path) -> None:
     assert not [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
 
 
-@pytest.mark.parametrize("left", [0, 60, 200])
-def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, left: int) -> None:
+@pytest.mark.parametrize("left", [0, 60, 200, None])
+def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, left: int | None) -> None:
     (sample,) = samples_on_disk(tmp_path, 1)
     expected = np.array(ImageStore(file_benchmark(), 3, memory=0, folder=tmp_path / "cache").get(sample))
     (file,) = (tmp_path / "cache").iterdir()
     whole = file.read_bytes()
-    file.write_bytes(whole[:left])
+    file.write_bytes(whole.replace(b"}", b" ") if left is None else whole[:left])
     again = ImageStore(file_benchmark(), 3, memory=0, folder=tmp_path / "cache")
     np.testing.assert_array_equal(again.get(sample), expected)
     assert file.read_bytes() == whole and isinstance(again.get(sample), np.memmap)
@@ -228,6 +228,22 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
         image = store.get(sample)
     np.testing.assert_array_equal(image, file_benchmark().read_image(sample, 3))
     assert store.get(sample).shape == (40, 50, 3)
+
+
+def test_what_is_in_a_cache_is_read_where_nothing_more_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, missing = samples_on_disk(tmp_path, 2)
+    store = ImageStore(file_benchmark(), 3, memory=0, folder=tmp_path / "cache")
+    store.get(there)
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.warns(UserWarning, match="cannot cache images"):
+        store.get(missing)
+    assert isinstance(store.get(there), np.memmap)
 
 
 def test_the_next_batches_are_sent_while_a_step_runs() -> None:

@@ -78,6 +78,8 @@ def test_no_other_orientation_turns_a_picture(tmp_path: Path, picture: np.ndarra
     path.write_bytes(turned[:2] + 2 * profile + turned[2:])
     assert exif_orientation(path.read_bytes()) == 6
     assert read_image(path).shape[:2] == (48, 32) and image_size(Sample("a", "train", path)) == (32, 48)
+    path.write_bytes(turned[:2] + 3 * b"\xff" + turned[2:])  # fill bytes before a marker
+    assert exif_orientation(path.read_bytes()) == 6
 
 
 def test_one_pixel(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def test_captions_say_the_content() -> None:
         in said
     )
     assert "recipe mine: common with crop 384, epochs 100 (by the budget: crop 256) – the same for all – adam" in said
+    shared = caption(owned(("mine", {"from": "common", "crop_share": 0.5, "images_per_step": 1}), crop=128))
+    assert "common with crop share 0.5, images per step 1 (by the budget: crop 128) –" in shared
     paper = caption(owned(("mine", {"from": "paper", "epochs": 9})))
     assert "recipe mine: paper with epochs 9 – each method as its paper trained it, within the budget" in paper
     assert "recipe common: the same for all – adam, learning rate 0.0003 (cosine), random crops" in caption(

@@ -127,7 +127,10 @@ def test_what_is_written_lies_apart_from_what_is_counted(tmp_path: Path) -> None
 def test_names_that_no_table_can_hold_are_refused(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff.jpg")
     path.touch()
-    for place in (path, tmp_path):
+    inner = tmp_path / "x" / os.fsdecode(b"d\xff") / "a.jpg"
+    inner.parent.mkdir(parents=True)
+    inner.touch()
+    for place in (path, tmp_path, inner, inner.parent):
         with pytest.raises(HarnessError, match="is not in UTF-8; rename the file"):
             pictures_of([place])
 

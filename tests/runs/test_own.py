@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.budgets import BUDGETS, Budget, capped, plan
+from harness.budgets import BUDGETS, Budget, plan
 from harness.errors import HarnessError
 from harness.host.plugins import Host, Plugin, load_host
 from harness.method import COMMON, FINE_TUNING, Method, Recipe, Sigma, Stage, Variant
@@ -159,8 +159,8 @@ def test_a_share_takes_the_place_of_crops_in_pixels_and_they_of_a_share() -> Non
         replace(COMMON, crop=None, crop_share=0.5, images_per_step=1), "x", {"crop": 128}, "paper of x"
     )
     assert (by_share.crop, by_share.crop_share) == (128, 1.0)
-    capped_share = capped(replace(COMMON, crop=None, crop_share=0.5, images_per_step=1), BUDGETS["quick"])
-    assert (capped_share.crop, capped_share.crop_share) == (256, 1.0)
+    with pytest.raises(ValueError, match="expected crop None"):
+        Method("m", "M", "me", lambda options: None, lambda *_: {}, replace(COMMON, crop_share=0.5), stride=8)  # type: ignore[arg-type]
 
 
 def test_names_and_content_are_part_of_the_identity() -> None:

@@ -108,9 +108,9 @@ def pictures_in(folder: Path) -> list[Path]:
 def check_name(path: Path) -> None:
     """Raises `DataError` where no text file can hold the name of `path`."""
     try:
-        path.name.encode()
+        str(path).encode()
     except UnicodeEncodeError:
-        raise DataError(f"{path.parent}: the name of {path.name!r} is not in UTF-8; rename the file") from None
+        raise DataError(f"{str(path)!r}: this name is not in UTF-8; rename the file, or its folder") from None
 
 
 def _files(folder: Path) -> list[Path]:
