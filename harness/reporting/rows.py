@@ -89,7 +89,7 @@ class Comparison:
 
 
 def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[Comparison]:
-    """The tables that `records` make: by benchmark, and of each benchmark those of the longest training first.
+    """The tables that `records` make: by benchmark; of each those of the longest training first, and of a single method last.
 
     Args:
         all_versions: keep the rows of superseded versions of plugins (`harness.reporting.versions`).
@@ -101,9 +101,14 @@ def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[C
         groups[key].append(record)
     return [
         _comparison(replace(key, tested=number), part, all_versions)
-        for key in sorted(groups, key=lambda key: (key.dataset, -longest(groups[key]), key))
+        for key in sorted(groups, key=lambda key: (key.dataset, _alone(groups[key]), -longest(groups[key]), key))
         for number, part in enumerate(by_test_images(groups[key]))
     ]
+
+
+def _alone(records: Sequence[Record]) -> bool:
+    """Whether they compare nothing: one method, or variant of one."""
+    return len({(record.method, record.variant) for record in records}) == 1
 
 
 def _comparison(key: TableKey, records: list[Record], all_versions: bool) -> Comparison:

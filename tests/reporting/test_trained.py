@@ -125,6 +125,13 @@ def test_tables_of_the_longest_training_come_first() -> None:
     assert [table.title.split()[3] for table in overall_tables(found)] == ["standard,", "paper,", "quick,"]
 
 
+def test_tables_of_one_method_stand_behind_those_that_compare() -> None:
+    long, *short = make_record(budget="paper", steps=90), make_record(), make_record("csrnet")
+    assert [one.key.budget for one in comparisons([long, *short])] == ["quick", "paper"]
+    found = comparisons([long, *short, make_record("csrnet", budget="paper", steps=90)])
+    assert [one.key.budget for one in found] == ["paper", "quick"]
+
+
 def test_minutes_are_of_the_middle_epoch_however_long_the_machine_slept() -> None:
     """Epochs of 60, 60 and 6,000 seconds are 3 minutes, in the comparison and beside the run time."""
     record = make_record(history=[{"epoch": n, "seconds": seconds} for n, seconds in ((1, 60), (2, 60), (3, 6000))])
