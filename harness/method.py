@@ -259,6 +259,7 @@ class Method:
         parts: tuple[tuple[str, Mapping[str, Any], type], ...] = (
             ("variant", self.variants, Variant),
             ("recipe for", self.recipes, Recipe),
+            ("recipe", {"paper": self.recipe}, Recipe),
         )
         for what, given, kind in parts:
             for key, value in given.items():

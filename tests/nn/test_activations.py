@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.method import Method, ModelOptions, Stage
+from harness.method import Method, ModelOptions, Recipe, Stage
 from harness.nn.activations import SLOPE, recovering_relu
 from harness.training import backend
 from harness.training.network import PointTrainer
@@ -36,7 +36,9 @@ def test_a_last_layer_that_starts_dead_learns() -> None:
         return {"density": ops.mean(ops.square(outputs["density"] - 2.0)) / 2}
 
     backend.prepare(0)
-    made = PointTrainer(build(ModelOptions()), Method("m", "M", "me", build, loss, None, 8), ModelOptions())  # type: ignore[arg-type]
+    made = PointTrainer(
+        build(ModelOptions()), Method("m", "M", "me", build, loss, Recipe("paper", 1), 8), ModelOptions()
+    )
     made.start(Stage(optimizer="sgd", learning_rate=1.0), False)
     images, points = np.zeros((2, 16, 16, 3), np.uint8), np.ones((2, 16, 4), np.float32)
     bias = -0.95
