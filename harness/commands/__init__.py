@@ -6,7 +6,7 @@ rooms below and prints what they return.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,12 @@ def load(plugin_files: Iterable[Path]) -> Host:
     from harness.host.plugins import load_host
 
     host = load_host(plugin_files)
-    for plugin in host.plugins:
-        for error in plugin.errors:
-            click.echo(f"harness: plugin {plugin.name} ({plugin.origin}): {error}", err=True)
+    say_errors(host, [0] * len(host.plugins))
     return host
+
+
+def say_errors(host: Host, said: Sequence[int]) -> None:
+    """The errors of each plugin but the first so many of them, which were said before."""
+    for plugin, known in zip(host.plugins, said, strict=True):
+        for error in plugin.errors[known:]:
+            click.echo(f"harness: plugin {plugin.name} ({plugin.origin}): {error}", err=True)

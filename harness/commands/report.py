@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands import load
+from harness.commands import load, say_errors
 from harness.commands.cli import plugin_option
 
 
@@ -75,9 +75,7 @@ def command(
     tables = write.tables_of(found, [record for one in found for record in one.records], runtimes, host)
     wanted = {out / name: text for name, text in write.files(tables, found, records, unreadable, host, runs).items()}
     wanted |= {path: write.refreshed(path, tables) for path in into}
-    for plugin, said in zip(host.plugins, known, strict=True):
-        for error in plugin.errors[said:]:
-            click.echo(f"harness: plugin {plugin.name} ({plugin.origin}): {error}", err=True)
+    say_errors(host, known)
     for item in unreadable:
         click.echo(f"harness: {item.path}: {item.reason}", err=True)
     if check:
