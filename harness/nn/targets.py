@@ -16,6 +16,7 @@ def head_blocks(batch: Batch, size: Any, stride: int = 1) -> Any:
     """A foreground mask: 1 in every cell that a `size` × `size` block of pixels around a head overlaps.
 
     The usual segmentation label of this field (a block of ones on each head, cut at the border, down-sampled, `> 0`).
+    Outside a region of interest, where pictures are black and densities 0, nothing is foreground.
 
     Args:
         size: pixels a side of the block, centred on the pixel the head lies in; a number, or [B, P] for each head its own.
@@ -31,7 +32,7 @@ def head_blocks(batch: Batch, size: Any, stride: int = 1) -> Any:
     across = _overlapped(points[..., 0], size, width, stride)
     down = _overlapped(points[..., 1], size, height, stride) * batch.points[..., 3:]
     blocks = ops.matmul(ops.swapaxes(down, -1, -2), across)
-    return ops.cast(blocks > 0.5, "float32")[..., None]
+    return _touching_region(ops.cast(blocks > 0.5, "float32")[..., None], batch, stride)
 
 
 def head_counts(heads: Any, height: Any, width: Any, stride: int) -> Any:
@@ -56,7 +57,8 @@ def crowd_mask(batch: Batch, stride: int = 1) -> Any:
 
     Each head adds its kernel divided by that kernel's peak, so that wide kernels make a crowd as narrow ones do: a lone head's
     is a disc of radius 2.15 σ (8.6 pixels for sigma 4), and crowds merge. Where all heads have one sigma this is a threshold
-    on density (for sigma 4, at 0.001 heads a pixel). The cell that a head lies in is crowd however small its sigma.
+    on density (for sigma 4, at 0.001 heads a pixel). The cell that a head lies in is crowd however small its sigma. Outside a
+    region of interest nothing is crowd.
 
     Returns:
         float32 [B, H/stride, W/stride, 1].
@@ -69,7 +71,7 @@ def crowd_mask(batch: Batch, stride: int = 1) -> Any:
     wide = ops.maximum(sigma, NARROWEST * stride)
     # `render` multiplies each kernel by its head's `valid`: here the inverse of its peak, in heads a cell.
     relative = render(points, sigma, height, width, stride, valid=valid * (2 * math.pi / stride**2) * ops.square(wide))
-    return ops.cast(relative >= CROWD, "float32")[..., None]
+    return _touching_region(ops.cast(relative >= CROWD, "float32")[..., None], batch, stride)
 
 
 def distilled_depth(depth: Any, mask: Any, stride: int = 1) -> Any:
@@ -104,6 +106,15 @@ def inside_region(density: Any, batch: Batch, stride: int) -> Any:
     if REGION not in batch.maps:
         return density
     return density * cell_shares(batch.maps[REGION][..., 0], stride)[..., None]
+
+
+def _touching_region(mask: Any, batch: Batch, stride: int) -> Any:
+    """`mask` [B, h, w, 1], and 0 in cells that lie outside the region of interest altogether, as rendered density is."""
+    from keras import ops
+
+    if REGION not in batch.maps:
+        return mask
+    return mask * ops.cast(cell_shares(batch.maps[REGION][..., 0], stride) > 0, "float32")[..., None]
 
 
 def _overlapped(centre: Any, size: Any, length: Any, stride: int) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from compiled import to_numpy
 from scipy.stats import norm
 
 from harness.nn.batch import Batch
-from harness.nn.targets import count_classes, crowd_mask, distilled_depth
+from harness.nn.targets import count_classes, crowd_mask, distilled_depth, head_blocks
 
 pytestmark = pytest.mark.backend
 
@@ -112,6 +115,24 @@ def test_points_may_be_an_array_as_where_keras_builds_a_trainer() -> None:
 
 def test_padding_and_heads_outside_make_no_crowd() -> None:
     assert not to_numpy(crowd_mask(make_batch([(70.0, 10.0, 4.0), (10.0, -1.0, 4.0)], 64, 64))).any()
+
+
+@pytest.mark.parametrize("stride", [1, 8])
+@pytest.mark.parametrize("label", [crowd_mask, lambda batch, stride: head_blocks(batch, 15, stride)], ids=["crowd", "blocks"])
+def test_nothing_outside_the_region_of_interest_is_foreground(label: Callable[..., Any], stride: int) -> None:
+    """A cell that lies partly inside keeps its label; the target density is above 0 in the same cells at most."""
+    from keras import ops
+
+    heads = [(12.5, 30.5, 4.0), (33.5, 20.5, 4.0), (60.5, 50.5, 4.0)]
+    whole = make_batch(heads, 64, 96)
+    region = np.zeros((1, 64, 96, 1), np.float32)
+    region[:, 10:, 4:35] = 1
+    batch = Batch(whole.image, whole.points, {"region": ops.convert_to_tensor(region)})
+    touched = region.reshape(1, 64 // stride, stride, 96 // stride, stride, 1).max(axis=(2, 4))
+    everywhere, found = to_numpy(label(whole, stride)), to_numpy(label(batch, stride))
+    np.testing.assert_array_equal(found, everywhere * touched)
+    assert 0 < found.sum() < everywhere.sum()
+    assert not found[to_numpy(batch.density(stride)) == 0].any()
 
 
 @pytest.mark.parametrize(("height", "width", "cells"), [(32, 48, 16), (7, 7, 7), (33, 50, 16), (5, 9, 16), (1, 1, 7)])
