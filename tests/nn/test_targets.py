@@ -118,7 +118,9 @@ def test_padding_and_heads_outside_make_no_crowd() -> None:
 
 
 @pytest.mark.parametrize("stride", [1, 8])
-@pytest.mark.parametrize("label", [crowd_mask, lambda batch, stride: head_blocks(batch, 15, stride)], ids=["crowd", "blocks"])
+@pytest.mark.parametrize(
+    "label", [crowd_mask, lambda batch, stride: head_blocks(batch, 15, stride)], ids=["crowd", "blocks"]
+)
 def test_nothing_outside_the_region_of_interest_is_foreground(label: Callable[..., Any], stride: int) -> None:
     """A cell that lies partly inside keeps its label; the target density is above 0 in the same cells at most."""
     from keras import ops
