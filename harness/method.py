@@ -66,8 +66,8 @@ class Recipe:
         images_per_step, crops_per_image: a step sees their product in crops.
         crop: side of the square crops in pixels, (height, width), or None for `crop_share`.
         crop_share: crops of this share of the image's sides (0.5: a quarter of its area; 1: the whole image), or several
-            shares of which each step draws one. Such crops differ in size, so `images_per_step` must be 1. Where a run's
-            images and shares make more than eight sizes, crops have eight, none larger than its share.
+            shares of which each step draws one. Such crops differ in size, so `images_per_step` must be 1. Where the images
+            of a run make more than eight sizes at a share, its crops have eight, none larger than the share.
         sigma: the rule for the kernels of the density targets.
         benchmark_kernels: whether the kernels of a benchmark that has its own (0.2 m on WorldExpo'10) replace `sigma` there.
         density_scale: what the last layer predicts is heads a pixel × this, whatever its stride. A density is of order 0.001

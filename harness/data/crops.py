@@ -59,10 +59,13 @@ def crop_size(recipe: Recipe, image_shape: tuple[int, ...], multiple: int, gener
     if recipe.crop is not None:
         sides = recipe.crop if isinstance(recipe.crop, tuple) else (recipe.crop, recipe.crop)
         return CropSize(*(max(multiple, side // multiple * multiple) for side in sides))
-    share = recipe.crop_share
-    if isinstance(share, tuple):
-        share = share[int(generator.integers(len(share)))]
-    return shared_size(share, image_shape, multiple)
+    return shared_size(drawn_share(recipe, generator), image_shape, multiple)
+
+
+def drawn_share(recipe: Recipe, generator: np.random.Generator) -> float:
+    """The share that a step of `recipe` crops by; drawn where it has several."""
+    every = shares(recipe)
+    return every[int(generator.integers(len(every)))] if len(every) > 1 else every[0]
 
 
 def shared_size(share: float, image_shape: tuple[int, ...], multiple: int) -> CropSize:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.benchmark import Benchmark, Sample
-from harness.data.crops import CropSize, crop_size, make_crop, shared_size, shares
+from harness.data.crops import CropSize, crop_size, drawn_share, make_crop, shared_size, shares
 from harness.data.few_sizes import few
 from harness.data.image_store import ImageStore
 from harness.label_map import LabelMap
@@ -61,7 +61,7 @@ class Pipeline:
     label_maps: Mapping[str, LabelMap] = field(default_factory=dict)
     _heads: dict[str, np.ndarray] = field(default_factory=dict)
     _regions: dict[str, tuple[tuple[int, ...], np.ndarray]] = field(default_factory=dict)
-    _few: dict[CropSize, CropSize] = field(default_factory=dict)
+    _few: dict[float, dict[CropSize, CropSize]] = field(default_factory=dict)
     _rows: dict[CropSize, int] = field(default_factory=dict)
 
     def epoch(
@@ -111,12 +111,10 @@ class Pipeline:
     ) -> Iterator[tuple[int, CropSize, np.random.Generator]]:
         """For each crop of a step: the row of its image, its size, and the generator that draws the rest of it."""
         for position, row in enumerate(rows):
-            size = crop_size(
-                self.recipe, shape_of(row), self.multiple, np.random.default_rng([self.seed, epoch, step, position])
-            )
+            size = self._size(shape_of(row), np.random.default_rng([self.seed, epoch, step, position]))
             for number in range(self.recipe.crops_per_image):
                 generator = np.random.default_rng([self.seed, epoch, step, position, number])
-                yield row, self._few.get(size, size), generator
+                yield row, size, generator
 
     def heads(self, sample: Sample) -> np.ndarray:
         """float32 [N, 3]: x, y, sigma of every annotated head of `sample`."""
@@ -127,12 +125,24 @@ class Pipeline:
         return self._heads[sample.name]
 
     def _choose_sizes(self, shapes: list[tuple[int, ...]]) -> None:
-        """The few sizes that crops by share have, and for each the rows of points that hold any of its crops."""
-        wanted = [[shared_size(share, shape, self.multiple) for share in shares(self.recipe)] for shape in shapes]
-        self._few = few(size for sizes in wanted for size in sizes)
-        for sample, sizes in zip(self.samples, wanted, strict=True):
-            for size in {self._few[size] for size in sizes}:
-                self._rows[size] = max(self._rows.get(size, 0), padded_length(len(self.heads(sample))))
+        """The few sizes that crops of each share have, and for each the rows of points that hold any of its crops.
+
+        Each share has its own: among the sizes of all shares, the many small ones would leave none for whole images.
+        """
+        for share in set(shares(self.recipe)):
+            wanted = [shared_size(share, shape, self.multiple) for shape in shapes]
+            self._few[share] = few(wanted)
+            for sample, size in zip(self.samples, wanted, strict=True):
+                given = self._few[share][size]
+                self._rows[given] = max(self._rows.get(given, 0), padded_length(len(self.heads(sample))))
+
+    def _size(self, shape: tuple[int, ...], generator: np.random.Generator) -> CropSize:
+        """The size of a step's crops from an image of `shape`."""
+        if self.recipe.crop is not None:
+            return crop_size(self.recipe, shape, self.multiple, generator)
+        share = drawn_share(self.recipe, generator)
+        size = shared_size(share, shape, self.multiple)
+        return self._few[share][size] if self._few else size
 
     def _sigma(self, sample: Sample, points: np.ndarray) -> np.ndarray:
         """float32 [N] in pixels: the recipe's rule, or the benchmark's own in metres."""

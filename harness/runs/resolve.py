@@ -9,6 +9,7 @@ from pathlib import Path
 from harness import __version__
 from harness.benchmark import Sample
 from harness.budgets import budget_named, capped
+from harness.data.crops import shares
 from harness.data.few_sizes import MOST
 from harness.data.fingerprints import label_fingerprint
 from harness.data.regions import seen_inside
@@ -57,8 +58,8 @@ def resolve(host: Host, request: Request, fingerprint: str, samples: tuple[Sampl
     }
     if plugin.distribution != OWN:  # its version says nothing of the harness that trains it
         identity["harness"] = ".".join(__version__.split(".")[:2])
-    if recipe.crop is None:  # crops by share were of any size before
-        identity["crop_sizes"] = MOST
+    if recipe.crop is None:  # crops by share were of any size before, then all shares had these sizes together
+        identity["crop_sizes"] = MOST * len(set(shares(recipe)))
     asked = {"recipe": request.own_recipe, "budget": request.own_budget}
     if any(asked.values()):
         identity["asked"] = {key: value for key, value in asked.items() if value}

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 DISTANCE = "background_distance"
-# d as a share of the shorter side of the image, by the rule it belongs to. The authors' note on ShanghaiTech A (0.1 there) is
-# older than the code's present rule.
+# d as a share of the shorter side of the image, by the rule it belongs to: that of the paper, of the code of 2019 and of the
+# numbers they report, and that of the code since July 2021. The authors' note on ShanghaiTech A (0.1 there) is older.
 SHARES = {"code": 1.0, "paper": 0.15}
 SHARES_ON = {("paper", "shtech_a"): 0.1}
 
@@ -34,14 +34,14 @@ def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
 
     density = inside_region(outputs["density"], batch, METHOD.stride)
     heads = ops.convert_to_tensor(batch.points)
-    rule = options.variant.get("background", "code")
+    rule = options.variant.get("background", "paper")
     distance = ops.convert_to_tensor(batch.maps[DISTANCE])[:, 0, 0, 0] if rule else None  # the same everywhere
     return losses.bayesian(density, heads, METHOD.stride, distance, rule)
 
 
 def label_maps(options: ModelOptions) -> dict[str, LabelMap]:
     """d of the background in pixels: it follows the size of the whole image, which a loss on crops does not see."""
-    rule = options.variant.get("background", "code")
+    rule = options.variant.get("background", "paper")
     if not rule:
         return {}
 
@@ -71,9 +71,7 @@ RECIPES = {
 
 VARIANTS = {
     "bl": Variant({"background": ""}, "BL: heads alone, no background"),
-    "paper_background": Variant(
-        {"background": "paper"}, "BL+ with the background point of the paper and the code of 2019"
-    ),
+    "released": Variant({"background": "code"}, "BL+ with the background of the code since July 2021"),
 }
 
 METHOD = Method(

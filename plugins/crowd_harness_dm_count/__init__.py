@@ -47,7 +47,9 @@ PAPER = Recipe(
     stages=(Stage("adam", optimizer="adam", learning_rate=1e-5, options={"epsilon": 1e-8}, l2=1e-4),),
 )
 
-RECIPES = {name: replace(PAPER, crop=256) for name in ("shtech_a", "ucf_cc_50")}
+RECIPES = {
+    name: replace(PAPER, crop=crop) for name, crop in (("shtech_a", 256), ("ucf_cc_50", 256), ("nwpu_crowd", 384))
+}
 
 VARIANTS = {
     "count": Variant({"transport": False, "variation": False}, "the count alone"),

@@ -46,7 +46,7 @@ EPOCHS = WARM_UP + sum(CYCLES)
 
 
 def _stages() -> tuple[Stage, ...]:
-    adam = Stage(optimizer="adam", learning_rate=1e-4, l2=1e-4)
+    adam = Stage(optimizer="adam", learning_rate=1e-4, options={"epsilon": 1e-8}, l2=1e-4)
     stages = [replace(adam, name="warm-up", share=WARM_UP / EPOCHS, decay="rise", selects=False)]
     begin = WARM_UP
     for number, epochs in enumerate(CYCLES, 1):
@@ -86,7 +86,10 @@ METHOD = Method(
     build=build,
     loss=loss,
     recipe=PAPER,
-    recipes={"shtech_b": replace(PAPER, scales=(1 / 2.5, 1 / 0.75))},
+    recipes={
+        "shtech_b": replace(PAPER, scales=(1 / 2.5, 1 / 0.75)),
+        **dict.fromkeys(("ucf_qnrf", "nwpu_crowd"), replace(PAPER, crop=672)),
+    },
     stride=16,
     multiple_of=32,
     channels=3,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.benchmark import Sample
-from harness.data.crops import CropSize
+from harness.data.crops import CropSize, drawn_share
 from harness.data.datasets.synth import SYNTH
 from harness.data.few_sizes import MOST, few
 from harness.data.image_store import ImageStore
@@ -85,9 +85,42 @@ def test_crops_of_an_epoch_have_these_sizes_and_one_padding_each() -> None:
     assert len(paddings) == MOST and all(len(rows) == 1 for rows in paddings.values())
 
 
+def test_whole_images_stay_nearly_whole_where_small_crops_are_drawn_more_often() -> None:
+    """SSR-HEF's odds: nine of a quarter of the sides to one of the whole, on images of sixty sizes.
+
+    Sizes shared by all crops left whole images a third of their area.
+    """
+    shapes = [(8 * (30 + 7 * n % 41), 8 * (40 + 11 * n % 53)) for n in range(60)]
+    benchmark = replace(
+        SYNTH,
+        read_image=lambda sample, channels: np.zeros((*shapes[int(sample.name)], channels), np.uint8),
+        read_points=lambda sample: np.zeros((0, 2)),
+    )
+    shares = (0.25,) * 9 + (0.5,) * 4 + (1.0,)
+    recipe = Recipe("r", 1, images_per_step=1, crops_per_image=1, crop=None, crop_share=shares)
+    samples = tuple(Sample(f"{number}", "train") for number in range(60))
+    made = Pipeline(benchmark, samples, ImageStore(benchmark, 1), recipe, 8, 0)
+    list(made.epoch(0, 1))  # chooses the sizes
+    found: dict[float, dict[CropSize, list[float]]] = {share: {} for share in set(shares)}
+    for step in range(2000):
+        row = step % 60
+        height, width = shapes[row]
+        ((_, size, _),) = made.draws(0, step, [row], lambda row: (*shapes[row], 3))
+        share = drawn_share(recipe, np.random.default_rng([0, 0, step, 0]))
+        found[share].setdefault(size, []).append(size.height * size.width / (height * width * share**2))
+    for share, sizes in found.items():
+        assert 1 < len(sizes) <= MOST, (share, sizes)
+    kept = [part for parts in found[1.0].values() for part in parts]
+    assert len(kept) > 80 and np.mean(kept) > 0.75 and max(kept) <= 1
+
+
 def test_runs_of_crops_by_share_are_other_runs_than_before_and_the_rest_is_not() -> None:
     host = load_host()
     samples = SYNTH.index(Path())
     by_share = resolve(host, Request("mcnn", "synth", recipe="paper", budget="paper"), "x", samples)
     assert by_share.recipe.crop is None and by_share.identity["crop_sizes"] == MOST
+    assert (
+        resolve(host, Request("ssr_hef", "synth", recipe="paper", budget="paper"), "x", samples).identity["crop_sizes"]
+        == 3 * MOST
+    )
     assert "crop_sizes" not in resolve(host, Request("mcnn", "synth"), "x", samples).identity
