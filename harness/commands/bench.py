@@ -102,7 +102,16 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     for flag, executor in (("slurm", "slurm"), ("address", "ray")):
         if flag in asked.flags and wanted.executor != executor:  # a file may keep what another executor wants
             raise HarnessError(f"--{flag} is for --executor {executor}; found --executor {wanted.executor}")
+    if "jobs" in asked.flags and wanted.jobs > 1 and wanted.executor == "ray":
+        raise HarnessError(
+            "--jobs is for --executor local and slurm; how many cells run at once is the Ray cluster's to say"
+        )
     if wanted.data_parallel:
+        if wanted.executor == "ray" or (wanted.executor == "local" and wanted.jobs > 1):
+            how = "--executor ray" if wanted.executor == "ray" else f"--jobs {wanted.jobs}"
+            raise HarnessError(
+                f"--data-parallel shares each run among all devices, and {how} gives each a device of its own"
+            )
         sharing.check_data_parallel()
         os.environ[sharing.PARALLEL] = "1"
     if wanted.track:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.errors import HarnessError
+from harness.files.atomic import written
 from harness.runs.experiment import FILE, Asked, Experiment, load, text_of
 
 WRITTEN = "# Written by harness bench."
@@ -63,10 +64,10 @@ def keep(asked: Asked) -> str:
         if not there.startswith(WRITTEN):
             same = load(path).experiment == wanted
             return "" if same else f"{path} is not ours to write over: it says something else than what runs now"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise HarnessError(f"{path}: cannot be read ({error.strerror or error})") from None
+    with written(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return ""
 
 

@@ -22,7 +22,7 @@ from made_records import make_record
 
 from harness.host.plugins import load_host
 from harness.runs import records
-from harness.runs.executors import Job, cell_process, job_of, local, remote
+from harness.runs.executors import Job, Settings, cell_process, job_of, local, remote
 from harness.runs.executors.cell_process import LOCK
 from harness.runs.plan import plan_cells
 
@@ -52,8 +52,16 @@ def test_each_cell_at_once_has_a_gpu_of_its_own() -> None:
     sharing = local.environments(3, ["0", "1"])
     assert [place["CUDA_VISIBLE_DEVICES"] for place in sharing] == ["0", "1", "0"]
     assert all(place["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false" for place in sharing), "two of them share a GPU"
-    shares = local.environments(2, [])
-    assert all(int(share["OMP_NUM_THREADS"]) == max(1, (os.cpu_count() or 1) // 2) for share in shares)
+
+
+def test_cells_at_once_share_the_processors_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert local.environments(2, []) == [{"TF_NUM_INTRAOP_THREADS": "3", "OMP_NUM_THREADS": "3"}] * 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # what the user says stands
+    assert local.environments(9, []) == [{"TF_NUM_INTRAOP_THREADS": "1"}] * 9
 
 
 def test_what_an_engine_says_of_a_cell_that_another_bench_runs_is_not_written(tmp_path: Path) -> None:
@@ -84,9 +92,47 @@ def test_what_another_bench_has_finished_meanwhile_is_not_done_again(tmp_path: P
     records.write(tmp_path, record)
     assert cell_process.run_job(job) == record == records.read(tmp_path / records.FILE)
     FileLock(tmp_path / LOCK).acquire(timeout=0)  # it was let go
-    assert cell_process._finished(tmp_path, replace(job, draft={"id": "another"})) is None
+    assert cell_process.finished(tmp_path, replace(job, draft={"id": "another"})) is None
     records.write(tmp_path, make_record(status="oom"))
-    assert cell_process._finished(tmp_path, job) is None
+    assert cell_process.finished(tmp_path, job) is None
+
+
+def a_cell_that(does: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A Python in whose place a cell is started: it writes an ok record, and then does this."""
+    ready = tmp_path / "ready.json"
+    ready.write_text(make_record().model_dump_json())
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\ncp {ready} $(dirname $3)/{records.FILE}\n{does}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(cell_process.sys, "executable", str(python))
+    return make_record().id
+
+
+@pytest.mark.parametrize(("does", "timeout"), [("kill -SEGV $$", None), ("exit 3", None), ("sleep 60", 1.0)])
+def test_a_run_that_is_done_is_kept_however_its_process_ends(
+    does: str, timeout: float | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A library may crash as a process goes down, or the time be over then; the state to continue from is gone by then."""
+    folder = tmp_path / "run"
+    job = Job({}, "cell", str(folder), None, [], 1, timeout, {"id": a_cell_that(does, monkeypatch, tmp_path)})
+    assert cell_process.run_job(job).status == "ok"
+    assert records.read(folder / records.FILE).status == "ok"
+    remote.keep(job, make_record(status="failed"))  # what an engine may say of it
+    assert records.read(folder / records.FILE).status == "ok"
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_cell_that_another_bench_runs_costs_the_others_nothing(
+    at_once: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    identity = {"id": a_cell_that("exit 0", monkeypatch, tmp_path)}
+    jobs = [Job({}, name, str(tmp_path / name), None, [], 1, None, identity) for name in ("held", "free")]
+    said: list[str] = []
+    (tmp_path / "held").mkdir()
+    with FileLock(tmp_path / "held" / LOCK):
+        done = list(local.run(jobs, Settings(jobs=at_once, warned=said.append)))
+    assert [(job.name, record.status) for job, record in done] == [("free", "ok")]
+    assert len(said) == 1 and "held: another bench is running this cell" in said[0]
 
 
 def test_a_plugin_behind_a_link_keeps_the_name_it_was_planned_under(tmp_path: Path) -> None:
@@ -123,6 +169,11 @@ def test_two_at_once(harness: Any, tmp_path: Path, alone: dict[str, list[float]]
 def test_unknown_executor_and_parameter(harness: Any) -> None:
     bad = harness(*BENCH, "--executor", "slrum")
     assert bad.returncode == 2 and "Did you mean 'slurm'" in bad.stderr
+    bad = harness(*BENCH, "--executor", "ray", "--jobs", "2")
+    assert bad.returncode == 2 and "--jobs is for --executor local and slurm" in bad.stderr
+    for where in (("--jobs", "2"), ("--executor", "ray")):
+        bad = harness(*BENCH, "--data-parallel", *where, KERAS_BACKEND="jax")
+        assert bad.returncode == 2 and "a device of its own" in bad.stderr
     bad = harness(*BENCH, "--executor", "slurm", "--slurm", "partition")
     assert bad.returncode == 2 and "expected KEY=VALUE" in bad.stderr
 

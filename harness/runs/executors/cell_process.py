@@ -27,6 +27,10 @@ LAST_LINES = 8
 GRACE_SECONDS = 5.0
 
 
+class LockedError(HarnessError):
+    """Another bench is running the cell, whose record it will be."""
+
+
 class StoppedError(Exception):
     """A cell was stopped with its bench."""
 
@@ -50,6 +54,7 @@ def run_job(
 
     Raises:
         StoppedError: `stopping` was set before the cell ended; no record is written, its state stays for the next time.
+        LockedError: another bench runs this cell.
         HarnessError: the run's folder cannot be written.
         KeyboardInterrupt: after the cell's process was stopped; its state stays for the next time.
     """
@@ -59,14 +64,14 @@ def run_job(
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=lock_seconds)
         lock.acquire()
-        if (done := _finished(folder, job)) is not None:
+        if (done := finished(folder, job)) is not None:
             lock.release()
             return done
         (folder / records.FILE).unlink(missing_ok=True)
         (folder / REQUEST).write_text(to_json(spec), encoding="utf-8")
         log = (folder / LOG).open("ab")
     except Timeout:
-        raise HarnessError(
+        raise LockedError(
             f"{folder}: another bench is running this cell; wait for it, or choose another --out"
         ) from None
     except OSError as error:
@@ -85,14 +90,14 @@ def run_job(
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
         started(process)
+        if stopping and stopping.is_set():  # while it began: whoever stops all knew nothing of it yet
+            stop(process)
         timed_out = _follow(process, job.timeout, watch)
-    if stopping and stopping.is_set() and process.returncode:
-        raise StoppedError(job.name)
-    return _outcome(job, folder, process.returncode, timed_out, _tail(folder / LOG, start))
+        return _outcome(job, folder, process.returncode, timed_out, _tail(folder / LOG, start), stopping)
 
 
-def _finished(folder: Path, job: Job) -> Record | None:
-    """The finished record of this very run, where another bench has made it since this one was planned."""
+def finished(folder: Path, job: Job) -> Record | None:
+    """The finished record of this very run, where there is one: another bench's, or this one's since the cell began."""
     try:
         record = records.read(folder / records.FILE)
     except HarnessError:
@@ -151,8 +156,17 @@ def _tail(path: Path, start: int) -> str:
     return "\n".join(lines[-LAST_LINES:])
 
 
-def _outcome(job: Job, folder: Path, code: int, timed_out: bool, tail: str) -> Record:
-    """The record the cell wrote, or one that says how its process ended."""
+def _outcome(
+    job: Job, folder: Path, code: int, timed_out: bool, tail: str, stopping: threading.Event | None = None
+) -> Record:
+    """The record the cell wrote, or one that says how its process ended.
+
+    A run whose record says "ok" is done, however its process went down after that: its state is gone already.
+    """
+    if (done := finished(folder, job)) is not None:
+        return done
+    if stopping and stopping.is_set() and code:
+        raise StoppedError(job.name)
     path = folder / records.FILE
     if code == 0 and path.is_file():
         return records.read(path)

@@ -9,10 +9,11 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from typing import Any
 
 from harness.runs.executors import Job, Settings
-from harness.runs.executors.cell_process import run_job, stop
+from harness.runs.executors.cell_process import LockedError, run_job, stop
 from harness.runs.records import Record
 
 Sink = Callable[[dict[str, Any]], None]
@@ -27,12 +28,14 @@ def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]
 
 
 def _one_by_one(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]:
+    watch = settings.watch or (lambda number, name: nullcontext(lambda event: None))
     for number, job in enumerate(jobs, 1):
-        if settings.watch is None:
-            yield job, run_job(job, _hears(settings.warned))
+        try:
+            with watch(number, job.name) as sink:
+                record = run_job(job, _hears(settings.warned, sink))
+        except LockedError as error:  # the others are no worse for it
+            settings.warned(str(error))
             continue
-        with settings.watch(number, job.name) as sink:
-            record = run_job(job, _hears(settings.warned, sink))
         yield job, record
 
 
@@ -59,6 +62,9 @@ def _at_once(jobs: Sequence[Job], most: int, warned: Callable[[str], None]) -> I
         futures = {pool.submit(work, job): job for job in jobs}
         try:
             for future in as_completed(futures):
+                if isinstance(future.exception(), LockedError):
+                    warned(str(future.exception()))
+                    continue
                 yield futures[future], future.result()
         except BaseException:
             stopping.set()
@@ -77,8 +83,14 @@ def environments(most: int, devices: Sequence[str]) -> list[dict[str, str]]:
     if devices:
         shared = NOT_ALL_MEMORY if most > len(devices) else {}
         return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)], **shared} for number in range(most)]
-    threads = str(max(1, (os.cpu_count() or 1) // most))
-    return [{"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads} for _ in range(most)]
+    threads = str(max(1, processors() // most))
+    wanted = {name: threads for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS") if name not in os.environ}
+    return [dict(wanted) for _ in range(most)]
+
+
+def processors() -> int:
+    """Those that this process may use, where the system tells; a batch system or `taskset` may give fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> list[str]:

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from harness.runs import records
 from harness.runs.executors import Job
-from harness.runs.executors.cell_process import LOCK, run_job
+from harness.runs.executors.cell_process import LOCK, finished, run_job
 from harness.runs.records import Record
 
 LOCK_SECONDS = 60.0  # a lost worker's cell ends itself soon after; then its lock is free
@@ -42,11 +42,12 @@ def received(job: Job, answer: str) -> Record:
 
 
 def keep(job: Job, record: Record) -> None:
-    """Writes what an engine says became of `job`, unless another bench is running that cell, whose record it will be."""
+    """Writes what an engine says became of `job`, unless it is finished, or another bench runs it, whose record it will be."""
     folder = folder_of(job)
     try:
         with FileLock(folder / LOCK, timeout=0):
-            records.write(folder, record)
+            if finished(folder, job) is None:
+                records.write(folder, record)
     except Timeout:
         pass
 

@@ -57,7 +57,7 @@ def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]
             "--executor slurm: no sbatch on this machine; '--slurm cluster=local' tries the path without it"
         )
     parameters = {**DEFAULTS, "name": "crowd-harness", **given}
-    if jobs and jobs[0].timeout:
+    if jobs and jobs[0].timeout and "timeout_min" not in given:
         parameters["timeout_min"] = int(jobs[0].timeout / 60) + SPARE_MINUTES
     if settings.jobs > 1 and executor.cluster == "slurm":
         parameters["slurm_array_parallelism"] = settings.jobs
