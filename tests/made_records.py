@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.budgets import BUDGETS, Budget, capped
 from harness.method import COMMON
 from harness.reporting.tables import Cell, Table
 from harness.run import identity_hash
@@ -41,13 +42,14 @@ def make_record(
         for key, value in changes.items()
         if key in ("variant", "dataset", "fold", "seed", "select", "precision")
     }
-    recipe = {**COMMON.as_json(), "name": changes.get("recipe", "common")}
-    recipe |= {"images_per_step": 1, "crops_per_image": 1, **changes.get("schedule", {})}
+    budget = BUDGETS.get(changes.get("budget", "quick")) or Budget(changes["budget"], crops_per_step=1)
+    cut = capped(COMMON, budget)
+    recipe = {**cut.as_json(), "name": changes.get("recipe", "common"), **changes.get("schedule", {})}
     identity = {
         **base,
         "data": changes.get("data", "d1"),
         "recipe": recipe,
-        "budget": {"name": changes.get("budget", "quick"), "crops_per_step": 1},
+        "budget": budget.as_json(),
     }
     t, p = np.array(true, float), np.array(predicted, float)
     images = [

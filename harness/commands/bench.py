@@ -221,9 +221,8 @@ def _splits(cells: list[Any]) -> Iterator[str]:
 
 def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
     from harness.commands.display import cell_display
-    from harness.reporting.asked import budget_label
+    from harness.reporting.asked import budget_label, proves_only
     from harness.reporting.proofs import TESTED
-    from harness.reporting.rows import PROOF
     from harness.runs.executors import Settings, executor_named, job_of
 
     executor = executor_named(wanted.executor)
@@ -247,7 +246,7 @@ def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
         warned=warned,
     )
     for number, (job, record) in enumerate(executor.run(jobs, settings), 1):
-        if record.results and budget_label(record) == PROOF:
+        if record.results and proves_only(budget_label(record)):
             what = TESTED
         elif record.results:
             what = f"MAE {record.results.mae:.1f}  RMSE {record.results.rmse:.1f}"

@@ -52,7 +52,7 @@ def command(
     from harness.errors import HarnessError
     from harness.reporting import write
     from harness.reporting.rows import comparisons
-    from harness.runs.records import read_all
+    from harness.runs.records import read_with_folders
     from harness.runs.runtime_records import read_all as read_runtimes
 
     gc.disable()  # a short process that keeps what it reads
@@ -66,14 +66,15 @@ def command(
     missing = next((folder for folder in runs if not folder.is_dir()), None)
     if missing is not None:
         raise HarnessError(f"{missing}: no such folder of runs; 'harness bench' makes one, --runs names another")
-    records, unreadable = read_all(runs)
+    places, unreadable = read_with_folders(runs)
+    records, folders = [record for _, record in places], {record.id: folder for folder, record in places}
     runtimes, bad = read_runtimes(runs)
     unreadable += bad
     host = load(plugin_files)
     known = [len(plugin.errors) for plugin in host.plugins]
     found = comparisons(records, all_versions)
     tables = write.tables_of(found, [record for one in found for record in one.records], runtimes, host)
-    wanted = {out / name: text for name, text in write.files(tables, found, records, unreadable, host, runs).items()}
+    wanted = {out / name: text for name, text in write.files(tables, found, records, unreadable, host, folders).items()}
     wanted |= {path: write.refreshed(path, tables) for path in into}
     say_errors(host, known)
     for item in unreadable:

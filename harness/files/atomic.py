@@ -18,12 +18,20 @@ def written(path: Path) -> Iterator[Path]:
     Raises:
         HarnessError: the file cannot be written.
     """
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             yield temporary
     except OSError as error:
         raise HarnessError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Makes `folder` where there is none; raises `HarnessError` where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarnessError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 @contextmanager

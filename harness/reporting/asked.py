@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
-from harness.budgets import BUDGETS
-from harness.reporting.settings import asked_of, earlier, is_common
+from harness.budgets import Budget
+from harness.reporting.settings import asked_of, earlier, earlier_budget, is_common
 from harness.runs import own
 from harness.runs.records import Record
+
+PROOF = "smoke"
 
 
 def recipe_label(record: Record) -> str:
@@ -27,7 +30,16 @@ def asked_label(record: Record) -> str:
 
 def budget_label(record: Record) -> str:
     """The same of its budget."""
-    return own.label(record.budget, asked_of(record, "budget"))
+    label, other = own.label(record.budget, asked_of(record, "budget")), earlier_budget(record)
+    return f"{label} (earlier: {other})" if other else label
+
+
+def proves_only(label: str) -> bool:
+    """Whether a budget of this label shows that everything runs and no more: `smoke`, today's or an earlier one.
+
+    One of one's own that is made from it has another label, and its errors are shown.
+    """
+    return label == PROOF or label.startswith(f"{PROOF} (earlier: ")
 
 
 def in_name(label: str) -> str:
@@ -37,10 +49,15 @@ def in_name(label: str) -> str:
 
 def budget_told(record: Record) -> str:
     """The budget in words."""
-    asked = asked_of(record, "budget")
-    if asked:
-        return f"{own.budget(record.budget, asked).describe()} ({own.told(asked)})"
-    return BUDGETS[record.budget].describe() if record.budget in BUDGETS else f"budget {record.budget}"
+    asked, then = asked_of(record, "budget"), _budget(record)
+    before = "; an earlier version of the harness had it so, today's is another" if earlier_budget(record) else ""
+    return f"{then.describe() if then else f'budget {record.budget}'}{f' ({own.told(asked)})' if asked else before}"
+
+
+def _budget(record: Record) -> Budget | None:
+    """The budget that the run had, by its identity; None where that has fields that are none of a budget today."""
+    content = record.identity.get("budget", {})
+    return Budget(**content) if content.keys() <= {field.name for field in fields(Budget)} else None
 
 
 def recipe_told(records: Sequence[Record]) -> str:

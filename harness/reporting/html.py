@@ -68,12 +68,12 @@ def page(
     records: int,
     unreadable: Sequence[Unreadable],
     host: Host,
-    folders: Sequence[Path],
+    folders: Mapping[str, Path],
 ) -> str:
     """The whole page; the same records and pictures give the same bytes.
 
     Args:
-        folders: where runs lie, to find their pictures.
+        folders: where each run lies, by the id of its record, to find its pictures.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -102,7 +102,7 @@ def page(
     )
 
 
-def _section(comparison: Comparison, tables: Sequence[Table], folders: Sequence[Path]) -> Section:
+def _section(comparison: Comparison, tables: Sequence[Table], folders: Mapping[str, Path]) -> Section:
     anchor = section_of(comparison.key)
     own = tuple(table for table in tables if table.section == anchor)
     parts = graphs.parts_of(comparison, anchor)

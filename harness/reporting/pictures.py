@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +40,11 @@ class Picture:
     negative: bool = False
 
 
-def pictures(parts: Sequence[Part], folders: Sequence[Path]) -> list[Picture]:
+def pictures(parts: Sequence[Part], folders: Mapping[str, Path]) -> list[Picture]:
     """The images of fewest, middling and most heads of the first row's first run.
 
     Args:
-        folders: where runs lie, to find their pictures.
+        folders: where each run lies, by the id of its record, to find its pictures.
     """
     if not parts:
         return []
@@ -53,7 +53,7 @@ def pictures(parts: Sequence[Part], folders: Sequence[Path]) -> list[Picture]:
     return [_picture(name, first.fold, parts, folders) for name in examples.chosen(counts)]
 
 
-def _picture(name: str, fold: int, parts: Sequence[Part], folders: Sequence[Path]) -> Picture:
+def _picture(name: str, fold: int, parts: Sequence[Part], folders: Mapping[str, Path]) -> Picture:
     found: list[tuple[Part, ImageCount, str]] = []
     uri = true_uri = ""
     for part in parts:
@@ -61,7 +61,7 @@ def _picture(name: str, fold: int, parts: Sequence[Part], folders: Sequence[Path
         image = _image(record, name) if record else None
         if record is None or image is None:
             continue
-        folder = _folder(record, folders)
+        folder = folders.get(record.id)
         example = next((one for one in examples.read(folder) if one.image == name), None) if folder else None
         own = ""
         if example and folder:
@@ -86,10 +86,6 @@ def _picture(name: str, fold: int, parts: Sequence[Part], folders: Sequence[Path
 
 def _image(record: Record, name: str) -> ImageCount | None:
     return next((image for image in record.results.per_image if image.image == name), None)  # type: ignore[union-attr]
-
-
-def _folder(record: Record, folders: Sequence[Path]) -> Path | None:
-    return next((folder / record.name for folder in folders if (folder / record.name).is_dir()), None)
 
 
 def _uri(path: Path) -> str:

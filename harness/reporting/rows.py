@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness import metrics
-from harness.reporting.asked import budget_label, recipe_label
+from harness.reporting.asked import budget_label, proves_only, recipe_label
 from harness.reporting.crops_seen import longest
 from harness.reporting.floors import DIFFERENCE, Floor, floors, over, score
 from harness.reporting.settings import settings_of
@@ -17,10 +17,6 @@ from harness.reporting.strata import Stratum, by_test_images, strata
 from harness.reporting.tables import Score
 from harness.reporting.versions import Line, line_of, superseded, told_apart
 from harness.runs.records import Record
-
-PROOF = (
-    "smoke"  # the built-in budget; one of one's own that is made from it has another label, and its errors are shown
-)
 
 
 @dataclass(frozen=True, order=True)
@@ -85,7 +81,7 @@ class Comparison:
     @property
     def proves_only(self) -> bool:
         """Whether it shows that everything runs, and no more: errors after so little training say nothing of a method."""
-        return self.key.budget == PROOF
+        return proves_only(self.key.budget)
 
 
 def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[Comparison]:

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from harness.reporting import trained
-from harness.reporting.asked import budget_label, recipe_label
+from harness.reporting.asked import budget_label, proves_only, recipe_label
 from harness.reporting.comparison import LEFT
+from harness.reporting.crops_seen import crops_seen
 from harness.reporting.tables import Cell, Table, mark, number, words
 from harness.runs.records import Record
 from harness.runs.runtime_records import RuntimeRecord
@@ -91,29 +92,28 @@ def _table(
     )
 
 
-BUDGETS = ("paper", "standard", "quick", "smoke")
-
-
 def _training_minutes(
     records: Sequence[Record], device: str, backend: str, precision: str
 ) -> tuple[dict[tuple[str, str], Cell], str]:
     """Mean minutes of a run by method and variant, and of what: minutes are compared on one benchmark and under one budget.
 
-    That is the longest budget that was run, and under it the benchmark and recipe of the most methods.
+    That is the budget of the longest run that several methods had, and under it the benchmark and recipe of the most. What
+    only proves that everything runs is taken where there is nothing else.
     """
     found: dict[tuple[str, ...], dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    crops: dict[str, int] = defaultdict(int)
     for record in records:
         place = (record.environment.get("device"), record.environment.get("backend"), record.precision)
         if record.training and place == (device, backend, precision):
             where = budget_label(record), record.dataset_title, recipe_label(record), record.select
             found[where][record.method, record.variant].append(trained.minutes(record))
+            crops[where[0]] = max(crops[where[0]], crops_seen(record) or 0)
     if not found:
         return {}, ""
-    chosen = min(found, key=lambda where: (_place(where[0]), -len(found[where]), where))
+    chosen = min(
+        found,
+        key=lambda where: (proves_only(where[0]), len(found[where]) == 1, -crops[where[0]], -len(found[where]), where),
+    )
     budget, title, recipe, _ = chosen
     cells = {key: number(statistics.fmean(minutes)) for key, minutes in found[chosen].items()}
     return cells, f"{title}, budget {budget}, recipe {recipe}"
-
-
-def _place(budget: str) -> int:
-    return BUDGETS.index(budget) if budget in BUDGETS else len(BUDGETS)

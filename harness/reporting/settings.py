@@ -58,6 +58,16 @@ def earlier(record: Record) -> str:
     return ",".join(f"{name}={_text(then[name])}" for name in both if _text(then[name]) != _text(now[name]))
 
 
+def earlier_budget(record: Record) -> str:
+    """How a record's built-in budget differs from what its name stands for today: "crop=64,epochs=16"; "" where it does not."""
+    then = record.identity.get("budget", {})
+    if asked_of(record, "budget") or record.budget not in BUDGETS:
+        return ""
+    now = BUDGETS[record.budget].as_json()
+    both = sorted(then.keys() & now.keys() - {"name"})
+    return ",".join(f"{name}={_text(then[name])}" for name in both if _text(then[name]) != _text(now[name]))
+
+
 def _today(record: Record) -> Recipe:
     asked = asked_of(record, "recipe")
     recipe = common_recipe(record.pretrained)

@@ -44,7 +44,7 @@ def files(
     records: Sequence[Record],
     unreadable: Sequence[Unreadable],
     host: Host,
-    folders: Sequence[Path],
+    folders: Mapping[str, Path],
 ) -> dict[str, str]:
     """The report as text by file name."""
     return {

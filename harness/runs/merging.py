@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.files.atomic import make_folder
 from harness.runs import examples, records, runtime_records
 from harness.runs.records import Record
 
@@ -23,7 +25,8 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
     """Copies each record of `sources` that `into` lacks, with its pictures.
 
     An ok record takes the place of a failed one of the same run. Two ok records of one run with other counts are a
-    conflict: the one in `into` stays. A record that does not validate is a conflict too, and stays where it is.
+    conflict: the one in `into` stays, and so do two run times of one name. A record that does not validate is a conflict too,
+    and stays where it is.
     """
     there = {record.id: record for record in records.read_all([into] if into.is_dir() else [])[0]}
     added, conflicts = [], []
@@ -37,16 +40,30 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
                     conflicts.append(f"{record.name}: {source} and {into} disagree: {difference}; that of {into} stays")
                 continue
             folder = into / record.name
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             records.write(folder, record)
             pictures = its_folder / examples.FOLDER
             if pictures.is_dir():
                 shutil.copytree(pictures, folder / examples.FOLDER, dirs_exist_ok=True)
             there[record.id] = record
             added.append(record.name)
-        for runtime in runtime_records.read_all([source])[0]:
-            runtime_records.write(into / runtime_records.FOLDER, runtime)
+        _join_runtimes(source, into, conflicts)
     return Merged(tuple(added), tuple(conflicts))
+
+
+def _join_runtimes(source: Path, into: Path, conflicts: list[str]) -> None:
+    """Copies the run times that `into` lacks. Their names hold the kind of a device: two machines may be of one."""
+    there = {record.name: record for record in runtime_records.read_all([into])[0]}
+    found, unreadable = runtime_records.read_all([source])
+    conflicts += [f"{item.path}: {item.reason}" for item in unreadable]
+    for runtime in found:
+        mine = there.get(runtime.name)
+        if mine is None:
+            runtime_records.write(into / runtime_records.FOLDER, runtime)
+        elif mine != runtime:
+            took, other = (statistics.median(one.milliseconds) for one in (mine, runtime))
+            what = f"{took:.4g} and {other:.4g} ms"
+            conflicts.append(f"{runtime.name}: {source} and {into} disagree: {what}; that of {into} stays")
 
 
 def differs(mine: Record, other: Record) -> str:

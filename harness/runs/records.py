@@ -274,16 +274,25 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
+    followed: set[str] = set()
     for folder in folders:
-        yield from map(Path, _below(os.fspath(folder)))
+        yield from map(Path, _below(os.fspath(folder), followed))
 
 
-def _below(folder: str) -> Iterator[str]:
-    """The record in `folder`, or those below it: a run's own folder holds no other runs, so it need not be listed."""
+def _below(folder: str, followed: set[str]) -> Iterator[str]:
+    """The record in `folder`, or those below it: a run's own folder holds no other runs, so it need not be listed.
+
+    Links are followed, as by the bench, but each place they lead to once: one may lead back above itself.
+    """
     path = os.path.join(folder, FILE)
     if os.path.isfile(path):
         yield path
         return
     with suppress(OSError), os.scandir(folder) as entries:
-        for inner in sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False)):
-            yield from _below(inner)
+        for inner, is_link in sorted((entry.path, entry.is_symlink()) for entry in entries if entry.is_dir()):
+            if is_link:
+                place = os.path.realpath(inner)
+                if place in followed:
+                    continue
+                followed.add(place)
+            yield from _below(inner, followed)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.files.atomic import replacing
+from harness.files.atomic import written
 from harness.runs.records import Unreadable
 
 SUFFIX = ".runtime.json"
@@ -52,9 +52,8 @@ class RuntimeRecord(BaseModel):
 
 def write(folder: Path, record: RuntimeRecord) -> Path:
     """Writes `record` into `folder`, in the place of an earlier one of the same name; returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.name}{SUFFIX}"
-    with replacing(path) as temporary:
+    with written(path) as temporary:
         temporary.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return path
 

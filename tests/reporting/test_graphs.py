@@ -26,7 +26,7 @@ def parts(*found: Record) -> list[Part]:
 
 def made(*found: Record) -> str:
     tables, host = comparisons(found), load_host()
-    return page(write.tables_of(tables, list(found), [], host), tables, len(found), [], host, [])
+    return page(write.tables_of(tables, list(found), [], host), tables, len(found), [], host, {})
 
 
 def titles(svg: str) -> list[str]:

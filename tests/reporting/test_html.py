@@ -24,9 +24,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def made(folder: Path) -> str:
-    found, unreadable = records.read_all([folder])
+    places, unreadable = records.read_with_folders([folder])
+    found, folders = [record for _, record in places], {record.id: place for place, record in places}
     host, tables = load_host(), comparisons(found)
-    return page(write.tables_of(tables, found, [], host), tables, len(found), unreadable, host, [folder])
+    return page(write.tables_of(tables, found, [], host), tables, len(found), unreadable, host, folders)
 
 
 @pytest.fixture
@@ -80,9 +81,13 @@ def test_grids_stand_in_for_pictures_that_were_not_kept(runs: Path) -> None:
     assert 'alt="density, MCNN"' not in text
 
 
-def test_kept_pictures_are_shown(runs: Path) -> None:
+@pytest.mark.parametrize("deeper", ["", "machine"])
+def test_kept_pictures_are_shown_wherever_the_record_lies(runs: Path, deeper: str) -> None:
     record = make_record()
-    folder = runs / record.name / examples.FOLDER
+    if deeper:  # and where one that failed lies is not where to look
+        (runs / record.name).rename(runs / record.name.replace("mcnn", deeper))
+        written(runs, make_record(status="failed"))
+    folder = next(path.parent for path in runs.rglob(records.FILE) if records.read(path) == record) / examples.FOLDER
     folder.mkdir()
     for name in ("p.jpg", "t.png", "d.png"):
         (folder / name).write_bytes(b"not really")

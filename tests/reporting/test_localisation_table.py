@@ -68,6 +68,6 @@ def test_the_page_and_the_leaderboard_have_it() -> None:
     host, found = load_host(), comparisons([record()])
     tables = write.tables_of(found, list(found[0].records), [], host)
     assert "synth-common-quick-localisation" in [table.name for table in tables]
-    made = write.files(tables, found, found[0].records, [], host, [])
-    assert "<button>F1 within 4 px</button>" in made["report.html"] == page(tables, found, 1, [], host, [])
+    made = write.files(tables, found, found[0].records, [], host, {})
+    assert "<button>F1 within 4 px</button>" in made["report.html"] == page(tables, found, 1, [], host, {})
     assert "F1 within 4 px" in made["LEADERBOARD.md"] and "tables/synth-common-quick-localisation.csv" in made

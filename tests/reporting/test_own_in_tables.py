@@ -27,7 +27,9 @@ def owned(recipe: tuple[str, dict[str, Any]] | None, budget: Any = None, crop: i
     asked = recipe[1] if recipe and own.base_of(recipe[1]) == "common" else {}
     made = own.recipe(COMMON, content["recipe"], asked, "common").as_json()
     content["identity"]["recipe"] = made | {"crop": crop, "images_per_step": 1}
-    content["identity"]["budget"]["crop"] = crop
+    if budget:
+        content["identity"]["budget"] = own.budget(*budget).as_json()
+    content["identity"]["budget"] |= {"crop": crop, "crops_per_step": 1}
     content["id"] = identity_hash(content["identity"])
     content["name"] = f"{content['dataset']}-{content['method']}-{content['id'][:8]}"
     return Record.model_validate(content)

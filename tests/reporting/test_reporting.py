@@ -25,11 +25,10 @@ from harness.reporting.published import PublishedValue
 from harness.reporting.rows import comparisons
 from harness.reporting.runtime import runtime_tables
 from harness.reporting.tables import Cell, Score, Table, ranked
-from harness.runs import examples, records
+from harness.runs import examples, records, runtime_records
 from harness.runs.merging import merge
 from harness.runs.records import Record
 from harness.runs.runtime_records import RuntimeRecord
-from harness.runs.runtime_records import write as write_runtime
 
 HOST = load_host()
 
@@ -226,7 +225,7 @@ def test_budgets_are_never_mixed() -> None:
         for budget in ("standard", "quick")
     ]
     titles = [table.title for table in overall_tables(comparisons(found))]
-    assert titles == ["All benchmarks: budget quick, recipe common", "All benchmarks: budget standard, recipe common"]
+    assert titles == ["All benchmarks: budget standard, recipe common", "All benchmarks: budget quick, recipe common"]
 
 
 def test_csv_and_json_hold_the_table() -> None:
@@ -272,7 +271,7 @@ def test_runtime_table_by_hand() -> None:
 def runs(tmp_path: Path) -> Path:
     for record in (make_record(), make_record("csrnet", predicted=(10, 10, 10)), make_record(seed=1)):
         written(tmp_path / "runs", record)
-    write_runtime(tmp_path / "runs" / "runtime", runtime_record())
+    runtime_records.write(tmp_path / "runs" / "runtime", runtime_record())
     return tmp_path / "runs"
 
 
@@ -358,6 +357,31 @@ def test_conflicts_of_a_merge_are_named_and_nothing_is_overwritten(tmp_path: Pat
     assert done.returncode == 1
     assert "conflict: " in done.stdout and "disagree: MAE 1.00 and 1.33" in done.stdout
     assert records.read_all([tmp_path / "runs"])[0] == [make_record()]
+
+
+def test_a_merge_overwrites_no_run_time_and_names_what_it_leaves(tmp_path: Path) -> None:
+    """Their names hold the kind of a device: two machines of one kind have measured two things."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    runtime_records.write(here / "runtime", runtime_record())
+    for one in (runtime_record(milliseconds=[999.0]), runtime_record(method="csrnet")):
+        path = runtime_records.write(there / "runtime", one)
+    (path.parent / f"broken{runtime_records.SUFFIX}").write_text("{}")
+    broken, differing = merge([there], here).conflicts
+    assert "broken" in broken and "not a valid runtime record" in broken
+    assert "disagree: 20 and 999 ms" in differing and f"that of {here} stays" in differing
+    found, _ = runtime_records.read_all([here])
+    assert {one.method: one.milliseconds for one in found} == {"mcnn": [10.0, 30.0, 20.0], "csrnet": [10.0, 30.0, 20.0]}
+    assert len(merge([there], here).conflicts) == 2  # again: what was added is the same now
+
+
+def test_runs_behind_links_are_read_once_and_links_back_end(tmp_path: Path) -> None:
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    written(elsewhere, make_record())
+    runs.mkdir()
+    (runs / "linked").symlink_to(elsewhere)
+    (runs / "again").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(runs)
+    assert records.read_all([runs]) == ([make_record()], [])
 
 
 def test_an_ok_record_takes_the_place_of_a_failed_one(tmp_path: Path) -> None:

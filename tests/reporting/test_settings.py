@@ -57,11 +57,34 @@ def test_a_row_averages_no_two_recipes_of_one_name() -> None:
         'MCNN, label_maps {"depth": "1f"}',
         'MCNN, label_maps {"depth": "2e"}',
     }
-    budgets = [make_record(), under(make_record(), budget={"validation_images": 9})]
-    assert {row.title for row in comparisons(budgets)[0].rows} == {
-        "MCNN, budget validation_images none",
-        "MCNN, budget validation_images 9",
+    asked = {"asked": {"budget": {"from": "quick"}}}
+    one, other = (
+        changed(record, identity={**record.identity, **asked}) for record in (new, under(new, budget={"epochs": 9}))
+    )
+    assert {row.title for row in comparisons([one, other])[0].rows} == {
+        "MCNN, budget epochs 12",
+        "MCNN, budget epochs 9",
     }
+
+
+def test_an_earlier_budget_has_tables_of_its_own_and_captions_that_say_it() -> None:
+    """Names stay while contents change; what is printed is what the runs had."""
+    records = [make_record(), under(make_record("csrnet"), budget={"epochs": 3, "steps": 100})]
+    found = {one.key.budget: comparison_table(one, []).notes for one in comparisons(records)}
+    assert found.keys() == {"quick", "quick (earlier: epochs=3,steps=100)"}
+    assert found["quick"][0] == "budget quick: at most 12 epochs and 2000 steps of one crop of 256×256 px"
+    assert found["quick (earlier: epochs=3,steps=100)"][0] == (
+        "budget quick: at most 3 epochs and 100 steps of one crop of 256×256 px; an earlier version of the harness had it so, "
+        "today's is another"
+    )
+
+
+def test_an_earlier_smoke_proves_no_more_than_todays() -> None:
+    now = make_record(budget="smoke")
+    mine = changed(now, identity={**now.identity, "asked": {"budget": {"from": "smoke", "epochs": 9}}})
+    assert [one.proves_only for one in comparisons([now])] == [True]
+    assert [one.proves_only for one in comparisons([under(now, budget={"crop": 64})])] == [True]
+    assert [one.proves_only for one in comparisons([mine])] == [False]
 
 
 def test_seeds_and_folds_of_one_recipe_stay_one_row() -> None:

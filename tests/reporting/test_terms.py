@@ -28,7 +28,7 @@ def with_history(record: Record, terms: list[dict[str, float]]) -> Record:
 
 def made(*found: Record) -> str:
     tables, host = comparisons(found), load_host()
-    return page(write.tables_of(tables, list(found), [], host), tables, len(found), [], host, [])
+    return page(write.tables_of(tables, list(found), [], host), tables, len(found), [], host, {})
 
 
 def heights(svg: str) -> list[float]:

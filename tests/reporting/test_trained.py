@@ -166,6 +166,16 @@ def test_times_beside_the_run_time_are_of_one_benchmark_and_precision() -> None:
     cells, of = runtime._training_minutes(found, "CPU", "tensorflow", found[0].precision)
     assert {key: cell.text for key, cell in cells.items()} == {("mcnn", ""): "2.0", ("csrnet", ""): "2.0"}
     assert of == "shtech_a, budget standard, recipe common"
+    longer = make_record("mcnn", dataset="shtech_a", budget="paper", steps=90, history=history)
+    assert (
+        runtime._training_minutes([*found, longer], "CPU", "tensorflow", "float32")[1] == of
+    )  # one method compares nothing
+    own = [
+        make_record(name, dataset="shtech_a", budget="mine", steps=950, history=history) for name in ("mcnn", "csrnet")
+    ]
+    own += [make_record(name, budget="smoke", steps=9999) for name in ("mcnn", "csrnet")]
+    told = runtime._training_minutes([*found, *own], "CPU", "tensorflow", "float32")[1]
+    assert told == "shtech_a, budget mine, recipe common"
     for where in (("CPU", "tensorflow", "another"), ("CPU", "jax", "float32"), ("a GPU", "tensorflow", "float32")):
         assert runtime._training_minutes(found, *where) == ({}, "")
 

@@ -81,7 +81,7 @@ def test_a_checkpoint_chosen_on_the_test_set_is_nowhere_said_to_be_of_validation
 def test_the_page_shows_no_error_of_a_budget_that_proves_only() -> None:
     host, found = load_host(), comparisons([make_record(budget="smoke")])
     tables = all_tables(found, [make_record(budget="smoke")], [], host)
-    made = page(tables, found, 1, [], host, [])
+    made = page(tables, found, 1, [], host, {})
     assert (
         "trained and tested" in made
         and "Error by number of heads" not in made
