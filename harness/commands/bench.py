@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +10,8 @@ from typing import Any
 
 import click
 
-from harness.commands import load
-from harness.commands.cli import data_root_option, plugin_option
-
-
-def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no finite number")
-    return value
+from harness.commands import load, say_errors
+from harness.commands.cli import data_root_option, finite, memory_option, plugin_option
 
 
 @click.command("bench")
@@ -44,16 +37,9 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     help="imagenet, none, or a weights file. Default: imagenet where the method has a pretrained part, none for smoke.",
 )
 @click.option("--retry", default="", help="Run failed cells again: oom,timeout,failed,diverged,invalid or all.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), callback=_finite, help="Minutes a cell may take.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), callback=finite, help="Minutes a cell may take.")
 @click.option("--resident/--no-resident", help="Keep the training images on the device, where they fit into --memory.")
-@click.option(
-    "--memory",
-    type=click.FloatRange(0),
-    callback=_finite,
-    default=2.0,
-    show_default=True,
-    help="GiB of decoded images held in memory.",
-)
+@memory_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -85,7 +71,7 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     from harness.commands.experiment import asked_for, keep
     from harness.errors import HarnessError
     from harness.host import trackers
-    from harness.reporting.leaderboard import comparison
+    from harness.reporting.leaderboard import compared, in_markdown
     from harness.runs import experiment as written
     from harness.runs import plan as bench
     from harness.runs.executors import executor_named
@@ -151,8 +137,11 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     finished = [bench.existing_record(cell.folder) for cell in cells]
     found = [record for record in finished if record is not None]
     path = out / "comparison.md"
-    _write(path, comparison(found, host))
-    click.echo(comparison(found, host, compact=True))
+    known = [len(plugin.errors) for plugin in host.plugins]
+    tables = compared(found, host)
+    say_errors(host, known)
+    _write(path, in_markdown(tables))
+    click.echo(in_markdown(tables, compact=True))
     console.print(f"the whole table: {path}", markup=False, highlight=False, soft_wrap=True)
     failed = sorted({cell.record.status for cell in cells if cell.record and cell not in todo} - {"ok"})
     if failed:

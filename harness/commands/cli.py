@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -128,6 +129,23 @@ plugin_option = click.option(
     multiple=True,
     type=click.Path(path_type=Path),
     help="Load a plugin from a file; repeatable.",
+)
+
+
+def finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """A callback of options that are numbers: no "nan" or "inf"."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no finite number")
+    return value
+
+
+memory_option = click.option(
+    "--memory",
+    type=click.FloatRange(0),
+    callback=finite,
+    default=2.0,
+    show_default=True,
+    help="GiB of decoded images held in memory.",
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from harness.commands import load
-from harness.commands.cli import data_root_option, plugin_option, weights_options
+from harness.commands.cli import data_root_option, memory_option, plugin_option, weights_options
 
 MOST_MEMBERS = 12  # groups with more members are in --json alone
 SPLITS = ("train", "val", "test", "all")
@@ -28,7 +28,7 @@ SPLITS = ("train", "val", "test", "all")
     help="all: every image, whatever the folds.",
 )
 @click.option("--fold", default=0, show_default=True, help="Which fold of a cross-validated dataset is the test set.")
-@click.option("--memory", type=float, default=2.0, show_default=True, help="GiB of decoded images held in memory.")
+@memory_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @data_root_option
 @plugin_option

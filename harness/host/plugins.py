@@ -57,18 +57,18 @@ class Host:
     benchmarks: dict[str, Benchmark]
     metrics: dict[str, Metric]
     method_plugin: dict[str, Plugin]
-    clashes: list[str]
+    clashes: dict[tuple[str, str], str]
 
     def method(self, name: str) -> Method:
         """The method called `name`, or `HarnessError` with the nearest known name."""
-        self._refuse_clash(name)
+        self._refuse_clash("method", name)
         if name not in self.methods:
             raise self._unknown("method", name, self.methods)
         return self.methods[name]
 
     def benchmark(self, name: str) -> Benchmark:
         """The benchmark called `name`, or the folder of one's own data; `HarnessError` with the nearest known name."""
-        self._refuse_clash(name)
+        self._refuse_clash("dataset", name)
         if name in self.benchmarks:
             return self.benchmarks[name]
         folder = Path(name)
@@ -110,10 +110,9 @@ class Host:
         said = f"plugin {broken.name} ({broken.origin}) brought nothing, mend it first: {broken.errors[0]}"
         return HarnessError(f"unknown {kind} {name!r}: {said}")
 
-    def _refuse_clash(self, name: str) -> None:
-        clash = next((clash for clash in self.clashes if f"{name!r}" in clash), None)
-        if clash:
-            raise HarnessError(clash)
+    def _refuse_clash(self, kind: str, name: str) -> None:
+        if (kind, name) in self.clashes:
+            raise HarnessError(self.clashes[kind, name])
 
 
 def load_host(files: Iterable[Path] = ()) -> Host:
@@ -121,7 +120,7 @@ def load_host(files: Iterable[Path] = ()) -> Host:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     plugins = [_load(manager, plugin, loader) for plugin, loader in _found(files)]
-    host = Host(plugins, {}, {}, {}, {}, [])
+    host = Host(plugins, {}, {}, {}, {}, {})
     _collect(host, "harness_methods", Method, host.methods, "method")
     _collect(host, "harness_benchmarks", Benchmark, host.benchmarks, "dataset")
     _collect(host, "harness_metrics", Metric, host.metrics, "metric")
@@ -204,7 +203,11 @@ def _unknown_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
     """One message for each function that is marked as, or named like, a hook and is none."""
     messages = []
     for name in dir(module):
-        marked = callable(getattr(module, name, None)) and manager.parse_hookimpl_opts(module, name) is not None
+        options = manager.parse_hookimpl_opts(module, name) if callable(getattr(module, name, None)) else None
+        marked = options is not None
+        given = [option for option, value in (options or {}).items() if value]
+        if name in _HOOKS and given:
+            messages.append(f"{name}: hookimpl({given[0]}=…) has no effect: hooks are called in the order of plugins")
         if name in _HOOKS and not marked:
             messages.append(f"{name} is not marked with @harness.hookimpl, so it is never called")
         elif name not in _HOOKS and (marked or name.startswith("harness_")):
@@ -225,7 +228,7 @@ def _collect(host: Host, hook: str, kind: type[Any], into: dict[str, Any], noun:
             if name in owners:
                 clash = f"two plugins bring a {noun} named {name!r}: {owners[name].origin} and {plugin.origin}. Uninstall one."
                 plugin.errors.append(clash)
-                host.clashes.append(clash)
+                host.clashes.setdefault((noun, name), clash)
                 continue
             owners[name] = plugin
             into[name] = value

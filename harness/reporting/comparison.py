@@ -241,7 +241,8 @@ def libraries(finished: Sequence[Record]) -> str:
                 found.setdefault(name, set()).add(str(versions[name]))
     told = ", ".join(f"{name} {' and '.join(sorted(versions))}" for name, versions in found.items())
     some = f" ({len(commits)} of {len(finished)} runs; the others do not say)" if len(commits) < len(finished) else ""
-    return (f" with {told}" if told else "") + (f"; commit {', '.join(sorted(set(commits)))}{some}" if commits else "")
+    each = sorted({one for commit in commits for one in commit.split(", ")})
+    return (f" with {told}" if told else "") + (f"; commit {', '.join(each)}{some}" if commits else "")
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:

@@ -28,7 +28,7 @@ def group_tables(comparison: Comparison, values: list[PublishedValue]) -> list[T
     if not rows:
         return []
     tables = []
-    if comparison.key.dataset == "worldexpo10" or _mean_of(comparison):
+    if _mean_of(comparison):
         tables.append(_scenes(comparison, rows, values))
     if comparison.key.dataset in JHU_DATASETS:
         tables.append(_categories(comparison, rows, values))

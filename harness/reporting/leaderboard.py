@@ -74,10 +74,18 @@ def comparison(records: Iterable[Record], host: Host, level: int = 2, compact: b
 
     `compact` leaves out the columns that a terminal has no room for.
     """
+    return in_markdown(compared(records, host), level, compact)
+
+
+def compared(records: Iterable[Record], host: Host) -> list[Table]:
+    """The comparison tables of `records` alone."""
     values = published.gather(host)
-    parts = []
-    for found in comparisons(records):
-        table = _table_of(found, values, host)
-        left_out = {*HEADERS, *proofs.HEADERS} - set(COMPACT) if compact else set()
-        parts.append(table.markdown(level, [header for header in table.headers if header not in left_out]))
-    return "\n\n".join(parts)
+    return [_table_of(found, values, host) for found in comparisons(records)]
+
+
+def in_markdown(tables: Iterable[Table], level: int = 2, compact: bool = False) -> str:
+    """`tables` under titles of `level`; see `comparison`."""
+    left_out = {*HEADERS, *proofs.HEADERS} - set(COMPACT) if compact else set()
+    return "\n\n".join(
+        table.markdown(level, [header for header in table.headers if header not in left_out]) for table in tables
+    )

@@ -13,7 +13,6 @@ from harness.data.run_data import RunData
 from harness.host.plugins import Host
 from harness.method import Method, inference_network
 from harness.run import Run
-from harness.runs.commit import commit
 from harness.training import backend
 from harness.training.evaluation import OWN_GROUPS, ImageResult, summary
 from harness.training.fit import Trained
@@ -30,12 +29,13 @@ def finished(host: Host, run: Run, data: RunData, trained: Trained, results: lis
             f"{inexact} test images of over {LARGEST_WHOLE_GLOBAL / 1e6:g} megapixels were predicted in tiles, though this "
             f"network depends on the whole picture"
         )
+    commits = ", ".join(trained.progress.commits)  # several where code that was changed continued it
     of_network = run.method.learned(trained.network) if run.method.learned else {}
     learned = {name: float(value) for name, value in of_network.items()}
     return {
         "status": "ok",
         "message": "\n".join([*trained.notes, *complaints]),
-        "environment": {**backend.environment(), **({"commit": found} if (found := commit()) else {})},
+        "environment": {**backend.environment(), **({"commit": commits} if commits else {})},
         "data": _data(run, data, len(results)),
         "model": model_size(run.method, trained.network),
         "training": {**_training(trained.progress), "learned": learned},

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 from keras import ops
 
 from harness.budgets import Plan, plan
@@ -36,6 +37,7 @@ class Job:
         folder: where its state and weights lie; it continues from a state that is there.
         report: called as report("epoch", **what) for the progress display.
         callbacks: from the Keras model to a `keras.callbacks.CallbackList`, or None where there are none.
+        commit: of the code that trains it, where that is known.
     """
 
     run: Run
@@ -43,6 +45,7 @@ class Job:
     folder: Path
     report: Report
     callbacks: Callable[[Any], Any] = lambda model: None
+    commit: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def _opened(job: Job) -> _Session:
     backend.prepare(run.request.seed, run.request.precision)
     trainer = PointTrainer(run.method.build(run.options), run.method, options, terms)
     length = plan(run.recipe, run.budget, len(data.split.train))
-    progress = state.read_progress(job.folder / STATE) or state.Progress()
+    progress = state.begun(job.folder / STATE, keras.backend.backend(), job.commit)
     if said := backend.emulated(run.request.precision):
         job.report("warning", said=said)
     job.report(

@@ -23,6 +23,7 @@ class Progress:
     """Where a run stands, besides its weights.
 
     `best` is the lowest validation MAE so far, `stale` the validations since it; `stopped` says that a callback ended the run.
+    `backend` and `commits` are what trained it: of an older state they are empty.
     """
 
     epoch: int = 0
@@ -35,6 +36,8 @@ class Progress:
     waited: float = 0.0
     stopped: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
+    backend: str = ""
+    commits: list[str] = field(default_factory=list)
 
 
 def save(path: Path, progress: Progress, trainer: Any) -> None:
@@ -59,6 +62,23 @@ def read_progress(path: Path) -> Progress | None:
         raise HarnessError(
             f"{path}: damaged state of a run ({error}). Delete the file to train from the start."
         ) from None
+
+
+def begun(path: Path, backend: str, commit: str) -> Progress:
+    """Where the run whose state is at `path` stands, or a new one's progress, as it is taken up by `backend` and `commit`.
+
+    Raises:
+        HarnessError: the state is damaged, or of another backend: half a run by each would be told as one's.
+    """
+    progress = read_progress(path) or Progress(backend=backend)
+    if progress.backend and progress.backend != backend:
+        raise HarnessError(
+            f"{path}: this run was begun with {progress.backend}, and would go on with {backend}. Set "
+            f"KERAS_BACKEND={progress.backend}, or delete the file to train from the start."
+        )
+    if commit and commit not in progress.commits:
+        progress.commits.append(commit)
+    return progress
 
 
 def restore(path: Path, trainer: Any) -> None:

@@ -438,11 +438,18 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
         "@hookimpl\n"
         "def harness_callbacks(run): raise RuntimeError('no server')\n"
     )
-    for name, returned in (("nothing", "None"), ("alone", "__import__('keras').callbacks.Callback()"), ("odd", "[7]")):
+    keras = "__import__('keras').callbacks"
+    given = {
+        "nothing": "None",
+        "alone": f"{keras}.Callback()",
+        "odd": "[7]",
+        "rates": f"[{keras}.ReduceLROnPlateau(monitor='no such thing'), {keras}.Callback()]",
+    }
+    for name, returned in given.items():
         (tmp_path / f"{name}.py").write_text(
             f"from harness import hookimpl\n@hookimpl\ndef harness_callbacks(run): return {returned}\n"
         )
-    odd = [part for name in ("nothing", "alone", "odd") for part in ("--plugin", f"{name}.py")]
+    odd = [part for name in given for part in ("--plugin", f"{name}.py")]
     done = harness("bench", "--methods", "tiny", *SMOKE, "--plugin", "extras.py", "--plugin", "raising.py", *odd)
     assert done.returncode == 0, done.stdout
     (record,), _ = records.read_all([tmp_path / "runs"])
@@ -463,6 +470,7 @@ def test_callbacks_metrics_and_commands_of_a_plugin(harness: Command, tmp_path: 
         "plugin nothing: harness_callbacks returned NoneType; expected a list of keras.callbacks.Callback",
         "plugin alone: harness_callbacks returned Callback; expected a list",
         "plugin odd: harness_callbacks returned ['int']; expected a list",
+        "plugin rates: harness_callbacks returned ReduceLROnPlateau, which is left out: the learning rate is the recipe's",
     ):
         assert complaint in record.message and complaint in done.stderr
     lines = (tmp_path / "epochs.txt").read_text().splitlines()

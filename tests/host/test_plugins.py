@@ -65,6 +65,10 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
         ),
         ("def harness_methods(): return []", "harness_methods is not marked with @harness.hookimpl"),
         (
+            "from harness import hookimpl\n@hookimpl(tryfirst=True)\ndef harness_methods(): return []",
+            "harness_methods: hookimpl(tryfirst=…) has no effect",
+        ),
+        (
             "from harness import hookimpl\n@hookimpl\ndef harness_callbacks(trial): return []",
             "hookimpl definition",
         ),
@@ -124,6 +128,17 @@ def test_two_methods_of_one_name_are_an_error_that_names_both(tmp_path: Path) ->
     with pytest.raises(HarnessError, match=r"two plugins bring a method named 'mcnn': crowd-harness .* and other\.py "):
         host.method("mcnn")
     assert host.method("csrnet")
+
+
+def test_two_metrics_of_one_name_are_no_fault_of_a_method_of_that_name(tmp_path: Path) -> None:
+    """They say nothing against a method, or a dataset, that is called the same."""
+    text = (
+        "from harness import Metric, hookimpl\n"
+        "@hookimpl\ndef harness_metrics(): return [Metric('mcnn', 'M', lambda true, predicted: 0.0)]\n"
+    )
+    host = plugins.load_host([file(tmp_path, "one", text), file(tmp_path, "two", text)])
+    assert any("two plugins bring a metric named 'mcnn'" in error for error in by_name(host, "two").errors)
+    assert host.method("mcnn").name == "mcnn"
 
 
 def test_a_file_called_as_an_installed_plugin_is_no_less_refused(tmp_path: Path) -> None:

@@ -359,6 +359,24 @@ def test_conflicts_of_a_merge_are_named_and_nothing_is_overwritten(tmp_path: Pat
     assert records.read_all([tmp_path / "runs"])[0] == [make_record()]
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"paper: a\ntables:\n  - table: t\n    rows:\n      - {method: mcnn, dataset: synth, mae: 1, mae: 2}\n",
+            "'mae' is there twice",
+        ),
+        ("paper: Müller\ntables: []\n".encode("latin-1"), "not text in UTF-8"),
+    ],
+)
+def test_a_published_file_that_hides_a_number_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "published.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as raised:
+        published.read(path)
+    assert str(raised.value).startswith(str(path))
+
+
 def test_a_merge_overwrites_no_run_time_and_names_what_it_leaves(tmp_path: Path) -> None:
     """Their names hold the kind of a device: two machines of one kind have measured two things."""
     here, there = tmp_path / "here", tmp_path / "there"

@@ -190,6 +190,6 @@ def test_what_trained_them_is_named_under_the_table() -> None:
     notes = comparison_table(comparisons(records)[0], []).notes
     some = "; commit 0123456789ab+ (1 of 2 runs; the others do not say)"
     assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0" + some in notes
-    records[1].environment["commit"] = "0123456789ab+"
+    records[1].environment["commit"] = "ba9876543210, 0123456789ab+"  # continued by changed code
     notes = comparison_table(comparisons(records)[0], []).notes
-    assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0; commit 0123456789ab+" in notes
+    assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0; commit 0123456789ab+, ba9876543210" in notes

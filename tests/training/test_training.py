@@ -293,6 +293,26 @@ def test_early_stopping(tmp_path: Path) -> None:
     assert trained.progress.epoch == 2  # the second validation is no better than the first
 
 
+def test_a_state_of_another_backend_is_refused_and_each_commit_is_kept(tmp_path: Path) -> None:
+    """Half a run by each would be told as the last one's."""
+    import keras
+
+    run = make_run()
+    assert train(run, tmp_path, stop_after=1) is None
+    path, here = tmp_path / state.STATE, keras.backend.backend()
+    progress = state.begun(path, here, "")
+    assert (progress.epoch, progress.backend) == (1, here)
+    other = next(name for name in ("jax", "torch") if name != here)
+    with pytest.raises(
+        HarnessError, match=rf"state\.npz: this run was begun with {here}, .* KERAS_BACKEND={here}, or delete"
+    ):
+        state.begun(path, other, "")
+    job = training.Job(run, run_data(run, SAMPLES, MEMORY), tmp_path, lambda *_, **__: None, commit="0123456789ab")
+    assert training.train(job).progress.commits == ["0123456789ab"]
+    assert state.begun(path, here, "0123456789ab").commits == ["0123456789ab"]
+    assert state.begun(path, here, "ba9876543210+").commits == ["0123456789ab", "ba9876543210+"]
+
+
 def test_a_budget_of_steps_is_kept_to_the_step_and_resumed(tmp_path: Path) -> None:
     """20 steps of 14 in a pass: the last epoch has 6, and the rates of both stages fall over the steps that there are."""
     stages = (Stage("a", share=0.5, decay="cosine", learning_rate=1.0), Stage("b", share=0.5, decay="cosine"))
