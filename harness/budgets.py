@@ -22,7 +22,8 @@ class Budget:
         exact: the one of these that is given is no cap: so many in all, whatever the recipe's epochs.
         crop: crops of at most so many pixels a side.
         crops_per_step: at most so many crops a step.
-        validations: how often in the run the validation set is looked at.
+        validations: how often in the run the validation set is looked at; up to twice as often where the recipe's epochs, which
+            it caps, are few.
         validation_images, test_images: at most so many images of those sets.
     """
 

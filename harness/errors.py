@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class HarnessError(Exception):
@@ -34,6 +38,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> HarnessError:
     hint = nearest(name, known)
     listed = ", ".join(known) if known else "none"
     return HarnessError(f"unknown {kind} {name!r}.{hint} Known: {listed}.")
+
+
+def first_complaint(error: ValidationError) -> str:
+    """Where in a value pydantic found the first thing wrong, and what: "training.steps: Input should be a valid integer"."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

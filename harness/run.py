@@ -62,11 +62,16 @@ class Run:
     def name(self) -> str:
         """The run's folder: readable, and unique through its id."""
         request = self.request
-        method = request.method + (f"[{request.variant}]" if request.variant else "")
+        method = in_brackets(request.method, request.variant)
         fold = f"-fold{request.fold}" if self.benchmark.folds else ""
         return (
             f"{self.benchmark.name}-{method}-{request.recipe}-{request.budget}-seed{request.seed}{fold}-{self.id[:8]}"
         )
+
+
+def in_brackets(method: str, variant: str) -> str:
+    """A method and its variant as people write them: "ssr_hef[no_hef]", or "ssr_hef" where there is no variant."""
+    return f"{method}[{variant}]" if variant else method
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a person types and sees: one module a command, each defining `command`.
+"""What a person types and sees: one module a command, each defining `command`, and beside them what several or one need.
 
 Takes words from the command line; gives lines, tables and an exit status. Must not do the work itself: every command calls the
 rooms below and prints what they return.

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from harness.commands import say_errors
+
 _COMMANDS = {
     "bench": ("harness.commands.bench", "Train and test methods on datasets; make the comparison table."),
     "schema": ("harness.commands.schema", "The JSON schema of experiment files, for editors."),
@@ -69,7 +71,7 @@ def _add_plugin_commands(group: click.Group) -> None:
     from harness.host.plugins import load_host
 
     host = load_host()
-    known = {id(plugin): len(plugin.errors) for plugin in host.plugins}
+    known = [len(plugin.errors) for plugin in host.plugins]  # these are said by the command that loads plugins
     for plugin, found in host.lists("harness_commands", "click.Command"):
         for command in found:
             if not isinstance(command, click.Command):
@@ -78,9 +80,7 @@ def _add_plugin_commands(group: click.Group) -> None:
                 )
             elif command.name not in _COMMANDS:
                 group.add_command(command)
-    for plugin in host.plugins:
-        for error in plugin.errors[known[id(plugin)] :]:  # the others are said by the command that loads plugins
-            click.echo(f"plugin {plugin.name}: {error}", err=True)
+    say_errors(host, known)
 
 
 def _is_foreign(entry: Any) -> bool:

@@ -150,6 +150,7 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
 
     from harness.method import ModelOptions, inference_network, named_outputs
     from harness.reporting import published
+    from harness.run import in_brackets
     from harness.training import backend, chosen
 
     chosen.use_for(method)
@@ -162,7 +163,7 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
     network = soundness.built(method, options)
     values = [value for value in published.gather(host) if value.method.partition("[")[0] == method.name]
     return {
-        "method": method.name + (f"[{variant}]" if variant else ""),
+        "method": in_brackets(method.name, variant),
         "title": method.title,
         "plugin": host.method_plugin[method.name].origin,
         "citation": method.citation,

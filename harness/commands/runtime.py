@@ -28,6 +28,7 @@ def command(methods: str, size: str, repeats: int, precision: str, out: Path, pl
     """
     from harness.errors import HarnessError, unknown_name
     from harness.reporting.runtime import runtime_tables
+    from harness.run import in_brackets
     from harness.runs.plan import parse_methods
     from harness.runs.runtime import RuntimeRequest, measured
     from harness.runs.runtime_records import FOLDER, write
@@ -40,7 +41,7 @@ def command(methods: str, size: str, repeats: int, precision: str, out: Path, pl
         raise unknown_name("precision", precision, PRECISIONS)
     found, failed = [], False
     for name, variant in parse_methods(load(plugin_files), methods):
-        title = name + (f"[{variant}]" if variant else "")
+        title = in_brackets(name, variant)
         files = tuple(str(file) for file in plugin_files)
         try:
             record = measured(RuntimeRequest(name, variant, *sides, repeats, precision, files))

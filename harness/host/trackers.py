@@ -21,7 +21,7 @@ CHOICE, FOLDER = "HARNESS_TRACK", "HARNESS_TRACK_FOLDER"
 
 
 def choose(name: str, folder: Path) -> None:
-    """Makes every cell of this bench report to `name`, with files below `folder`.
+    """Makes every cell of this bench report to `name`; TensorBoard's files go below `folder`, MLflow's where it is told.
 
     Raises:
         HarnessError: no such tracker, or its package is not installed.

@@ -16,6 +16,7 @@ from harness.reporting.settings import settings_of
 from harness.reporting.strata import Stratum, by_test_images, strata
 from harness.reporting.tables import Score
 from harness.reporting.versions import Line, line_of, superseded, told_apart
+from harness.run import in_brackets
 from harness.runs.records import Record
 
 
@@ -138,7 +139,7 @@ def _row(group: list[Record], title: str, under: Sequence[Floor]) -> Row:
     first, drawn = group[0], strata(finished)
     counts = [stratum.counts for stratum in drawn]
     return Row(
-        method=first.method + (f"[{first.variant}]" if first.variant else ""),
+        method=in_brackets(first.method, first.variant),
         title=title,
         records=tuple(finished),
         failures=tuple(record for record in group if record.status != "ok"),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.errors import HarnessError, unknown_name
+from harness.errors import HarnessError, first_complaint, unknown_name
 from harness.files import yaml_file
 
 FOLDER = Path(__file__).parents[1] / "models"
@@ -111,9 +111,7 @@ def _card(path: Path) -> Card:
     try:
         return Card.model_validate({**yaml_file.read(path).values, "name": path.stem})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise HarnessError(f"{path}: not a model card: {place}: {first['msg']}") from None
+        raise HarnessError(f"{path}: not a model card: {first_complaint(error)}") from None
 
 
 def card_named(text: str) -> Card:

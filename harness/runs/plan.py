@@ -1,9 +1,9 @@
-"""The matrix methods × datasets × folds × seeds: plan it, run each cell in its own process, resume, report."""
+"""The matrix methods × datasets × folds × seeds as cells: what each runs, and the record that is there of it already."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,9 @@ def parse_datasets(host: Host, text: str) -> list[Benchmark]:
 
 def plan_cells(
     host: Host,
-    methods: Iterable[tuple[str, str]],
+    methods: Sequence[tuple[str, str]],
     benchmarks: Iterable[Benchmark],
-    seeds: Iterable[int],
+    seeds: Sequence[int],
     out: Path,
     data_root: Path | None,
     **choices: Any,

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, first_complaint
 from harness.files.atomic import replacing
 from harness.run import SCHEMA_VERSION, identity_hash
 
 FILE = "record.json"
-STATUSES = ("ok", "failed", "timeout", "oom", "diverged", "invalid")
 Status = Literal["ok", "failed", "timeout", "oom", "diverged", "invalid"]
+STATUSES: tuple[str, ...] = get_args(Status)
 
 
 class _Strict(BaseModel):
@@ -192,9 +192,7 @@ def read(path: Path) -> Record:
     except OSError as error:
         raise HarnessError(f"{path}: cannot be read ({error.strerror or error})") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "file"
-        raise HarnessError(f"{path}: not a valid record: {place}: {first['msg']}") from None
+        raise HarnessError(f"{path}: not a valid record: {first_complaint(error)}") from None
     wrong = _contradiction(record)
     if wrong:
         raise HarnessError(f"{path}: {wrong}. A record is never edited: run the cell again.")

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness.errors import first_complaint
 from harness.files.atomic import written
+from harness.run import in_brackets
 from harness.runs.records import Unreadable
 
 SUFFIX = ".runtime.json"
@@ -44,7 +46,7 @@ class RuntimeRecord(BaseModel):
     @property
     def name(self) -> str:
         """Its file's name: one for each method, size, precision, backend and device."""
-        method = self.method + (f"[{self.variant}]" if self.variant else "")
+        method = in_brackets(self.method, self.variant)
         device = re.sub(r"[^A-Za-z0-9]+", "-", str(self.environment.get("device", ""))).strip("-").lower()
         backend = self.environment.get("backend", "")
         return f"{method}-{self.height}x{self.width}-{self.precision}-{backend}-{device}"
@@ -70,9 +72,7 @@ def read_all(folders: Iterable[Path]) -> tuple[list[RuntimeRecord], list[Unreada
             try:
                 record = RuntimeRecord.model_validate_json(path.read_bytes())
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(map(str, first["loc"])) or "file"
-                unreadable.append(Unreadable(path, f"not a valid runtime record: {place}: {first['msg']}"))
+                unreadable.append(Unreadable(path, f"not a valid runtime record: {first_complaint(error)}"))
                 continue
             found.setdefault(record.name, record)
     return [found[name] for name in sorted(found)], unreadable
