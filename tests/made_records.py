@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 
 from harness.budgets import BUDGETS, Budget, capped
+from harness.host.plugins import Host
 from harness.method import COMMON
+from harness.reporting.leaderboard import compared, in_markdown
 from harness.reporting.tables import Cell, Table
 from harness.run import identity_hash
 from harness.runs.records import Record, write
+
+
+def comparison(records: list[Record], host: Host, compact: bool = False) -> str:
+    """The comparison tables of `records`, as `harness bench` writes them, or prints them (`compact`)."""
+    return in_markdown(compared(records, host), compact=compact)
 
 
 def make_record(

@@ -65,7 +65,7 @@ def _backend() -> Finding:
 
 
 def _devices() -> Finding:
-    from harness.runs.executors.local import gpus
+    from harness.runs.executors.local import gpus, processors
     from harness.training import backend
 
     try:
@@ -76,7 +76,7 @@ def _devices() -> Finding:
         return Finding(
             "device", f"Keras does not start: {line}", f"Keras does not start ({type(error).__name__}: {line})"
         )
-    cores = os.cpu_count()
+    cores = processors()
     if device:
         return Finding("device", f"{device}, {cores} processor cores")
     if gpus():

@@ -51,15 +51,10 @@ class Crop:
     maps: Mapping[str, np.ndarray]
 
 
-def crop_size(recipe: Recipe, image_shape: tuple[int, ...], multiple: int, generator: np.random.Generator) -> CropSize:
-    """The crop `recipe` takes from an image of `image_shape`, each side a multiple of `multiple` and at least that.
-
-    `generator` draws the share where the recipe has several.
-    """
-    if recipe.crop is not None:
-        sides = recipe.crop if isinstance(recipe.crop, tuple) else (recipe.crop, recipe.crop)
-        return CropSize(*(max(multiple, side // multiple * multiple) for side in sides))
-    return shared_size(drawn_share(recipe, generator), image_shape, multiple)
+def fixed_size(crop: int | tuple[int, int], multiple: int) -> CropSize:
+    """The crops of a recipe that says their side, or (height, width): each a multiple of `multiple`, and at least that."""
+    sides = crop if isinstance(crop, tuple) else (crop, crop)
+    return CropSize(*(max(multiple, side // multiple * multiple) for side in sides))
 
 
 def drawn_share(recipe: Recipe, generator: np.random.Generator) -> float:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.data.crops import CropSize, crop_size, drawn_flip, drawn_window, pad_to
+from harness.data.crops import CropSize, drawn_flip, drawn_window, fixed_size, pad_to
 from harness.data.pipeline import WORKERS, Pipeline, Waiting, padded_length
 
 
@@ -67,7 +67,8 @@ class Cutting:
     @cached_property
     def size(self) -> CropSize:
         """That of every crop."""
-        return crop_size(self.pipeline.recipe, (), self.pipeline.multiple, np.random.default_rng(0))
+        assert self.pipeline.recipe.crop is not None  # crops by share are not cut on the device
+        return fixed_size(self.pipeline.recipe.crop, self.pipeline.multiple)
 
     @property
     def frame(self) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.benchmark import Benchmark, Sample
-from harness.data.crops import CropSize, crop_size, drawn_share, make_crop, shared_size, shares
+from harness.data.crops import CropSize, drawn_share, fixed_size, make_crop, shared_size, shares
 from harness.data.few_sizes import few
 from harness.data.image_store import ImageStore
 from harness.label_map import LabelMap
@@ -139,7 +139,7 @@ class Pipeline:
     def _size(self, shape: tuple[int, ...], generator: np.random.Generator) -> CropSize:
         """The size of a step's crops from an image of `shape`."""
         if self.recipe.crop is not None:
-            return crop_size(self.recipe, shape, self.multiple, generator)
+            return fixed_size(self.recipe.crop, self.multiple)
         share = drawn_share(self.recipe, generator)
         size = shared_size(share, shape, self.multiple)
         return self._few[share][size] if self._few else size

@@ -203,11 +203,7 @@ def _unknown_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
     """One message for each function that is marked as, or named like, a hook and is none."""
     messages = []
     for name in dir(module):
-        options = manager.parse_hookimpl_opts(module, name) if callable(getattr(module, name, None)) else None
-        marked = options is not None
-        given = [option for option, value in (options or {}).items() if value]
-        if name in _HOOKS and given:
-            messages.append(f"{name}: hookimpl({given[0]}=…) has no effect: hooks are called in the order of plugins")
+        marked = callable(getattr(module, name, None)) and manager.parse_hookimpl_opts(module, name) is not None
         if name in _HOOKS and not marked:
             messages.append(f"{name} is not marked with @harness.hookimpl, so it is never called")
         elif name not in _HOOKS and (marked or name.startswith("harness_")):

@@ -11,7 +11,7 @@ from harness.reporting.settings import asked_of, earlier, earlier_budget, is_com
 from harness.runs import own
 from harness.runs.records import Record
 
-PROOF = "smoke"
+PROOF = "smoke"  # the built-in budget after which errors say nothing of a method yet
 
 
 def recipe_label(record: Record) -> str:
@@ -30,8 +30,13 @@ def asked_label(record: Record) -> str:
 
 def budget_label(record: Record) -> str:
     """The same of its budget."""
-    label, other = own.label(record.budget, asked_of(record, "budget")), earlier_budget(record)
+    label, other = asked_budget_label(record), earlier_budget(record)
     return f"{label} (earlier: {other})" if other else label
+
+
+def asked_budget_label(record: Record) -> str:
+    """The same whatever the name stood for then."""
+    return own.label(record.budget, asked_of(record, "budget"))
 
 
 def proves_only(label: str) -> bool:

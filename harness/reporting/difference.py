@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
-from harness.reporting.asked import asked_label
+from harness.reporting.asked import asked_budget_label, asked_label
 from harness.reporting.comparison import LEFT, title_of
 from harness.reporting.rows import Row, TableKey, comparisons, paired
 from harness.reporting.settings import differing, settings_of
@@ -30,10 +30,10 @@ class Side:
 
     @property
     def place(self) -> Place:
-        """Rows of one place are set against each other; versions, files and what a recipe's name stood for are no part of it:
-        their changes are the point."""
-        key, line = self.key, line_of(self.row.runs[0])
-        return (key.dataset, asked_label(self.row.runs[0]), key.budget, key.select, *line[:4])
+        """Rows of one place are set against each other; versions, files and what the names of a recipe and a budget stood for
+        are no part of it: their changes are the point."""
+        key, first = self.key, self.row.runs[0]
+        return (key.dataset, asked_label(first), asked_budget_label(first), key.select, *line_of(first)[:4])
 
     @property
     def data(self) -> tuple[str, int]:

@@ -69,14 +69,6 @@ def leaderboard(tables: Sequence[Table], unreadable: Sequence[Unreadable]) -> st
     return "\n\n".join(parts)
 
 
-def comparison(records: Iterable[Record], host: Host, level: int = 2, compact: bool = False) -> str:
-    """The comparison tables of `records` alone, as markdown.
-
-    `compact` leaves out the columns that a terminal has no room for.
-    """
-    return in_markdown(compared(records, host), level, compact)
-
-
 def compared(records: Iterable[Record], host: Host) -> list[Table]:
     """The comparison tables of `records` alone."""
     values = published.gather(host)
@@ -84,7 +76,7 @@ def compared(records: Iterable[Record], host: Host) -> list[Table]:
 
 
 def in_markdown(tables: Iterable[Table], level: int = 2, compact: bool = False) -> str:
-    """`tables` under titles of `level`; see `comparison`."""
+    """`tables` under titles of `level`; `compact` leaves out the columns that a terminal has no room for."""
     left_out = {*HEADERS, *proofs.HEADERS} - set(COMPACT) if compact else set()
     return "\n\n".join(
         table.markdown(level, [header for header in table.headers if header not in left_out]) for table in tables

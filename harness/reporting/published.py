@@ -38,16 +38,7 @@ class PublishedValue:
     category: str = ""
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the one in C takes a tenth of the time
-    """Plain values; a key that is there twice would hide one of two numbers."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
 
 class _Metrics(BaseModel):
@@ -86,7 +77,10 @@ def read(path: Path) -> list[PublishedValue]:
         ValueError: missing, not YAML, or not of the schema above; the message starts with the path.
     """
     try:
-        paper = _Paper.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))
+        loader = _LOADER(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        _refuse_doubles(node, set())
+        paper = _Paper.model_validate(loader.construct_document(node) if node else None)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
@@ -99,6 +93,19 @@ def read(path: Path) -> list[PublishedValue]:
     except ValidationError as error:
         raise ValueError(f"{path}: {_told(error)}") from None
     return [value for table in paper.tables for row in table.rows for value in _values(paper.paper, table.table, row)]
+
+
+def _refuse_doubles(node: Any, seen: set[int]) -> None:
+    """Raises `yaml.YAMLError` for a key that is there twice, which would hide one of two numbers."""
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))  # what an alias leads to is there already
+    pairs = node.value if isinstance(node, yaml.MappingNode) else [(None, item) for item in node.value]
+    keys = [(key.tag, key.value) for key, _ in pairs if isinstance(key, yaml.ScalarNode)]
+    for number, (key, value) in enumerate(pairs):
+        if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys[:number]:
+            raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+        _refuse_doubles(value, seen)
 
 
 def _quotes(path: Path, mark: Any) -> str:

@@ -101,19 +101,20 @@ def _training_minutes(
     only proves that everything runs is taken where there is nothing else.
     """
     found: dict[tuple[str, ...], dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
-    crops: dict[str, int] = defaultdict(int)
+    crops: dict[tuple[str, ...], int] = defaultdict(int)
     for record in records:
         place = (record.environment.get("device"), record.environment.get("backend"), record.precision)
         if record.training and place == (device, backend, precision):
             where = budget_label(record), record.dataset_title, recipe_label(record), record.select
             found[where][record.method, record.variant].append(trained.minutes(record))
-            crops[where[0]] = max(crops[where[0]], crops_seen(record) or 0)
+            crops[where] = max(crops[where], crops_seen(record) or 0)
     if not found:
         return {}, ""
-    chosen = min(
-        found,
-        key=lambda where: (proves_only(where[0]), len(found[where]) == 1, -crops[where[0]], -len(found[where]), where),
-    )
+    methods = {where: len({method for method, _ in minutes}) for where, minutes in found.items()}
+    several = [where for where in found if methods[where] > 1 and not proves_only(where[0])]
+    measured = several or [where for where in found if not proves_only(where[0])] or list(found)
+    longest = {where[0]: max(crops[other] for other in measured if other[0] == where[0]) for where in measured}
+    chosen = min(measured, key=lambda where: (-longest[where[0]], -methods[where], where))
     budget, title, recipe, _ = chosen
     cells = {key: number(statistics.fmean(minutes)) for key, minutes in found[chosen].items()}
     return cells, f"{title}, budget {budget}, recipe {recipe}"

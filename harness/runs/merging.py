@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.files.atomic import make_folder
 from harness.runs import examples, records, runtime_records
 from harness.runs.records import Record
+from harness.runs.runtime_records import RuntimeRecord
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
             mine = there.get(record.id)
             if mine is not None and (mine.status == "ok" or record.status != "ok"):
                 if difference := differs(mine, record):
-                    conflicts.append(f"{record.name}: {source} and {into} disagree: {difference}; that of {into} stays")
+                    conflicts.append(f"{record.name}: {into} and {source} disagree: {difference}; that of {into} stays")
                 continue
             folder = into / record.name
             make_folder(folder)
@@ -61,9 +62,17 @@ def _join_runtimes(source: Path, into: Path, conflicts: list[str]) -> None:
         if mine is None:
             runtime_records.write(into / runtime_records.FOLDER, runtime)
         elif mine != runtime:
-            took, other = (statistics.median(one.milliseconds) for one in (mine, runtime))
-            what = f"{took:.4g} and {other:.4g} ms"
-            conflicts.append(f"{runtime.name}: {source} and {into} disagree: {what}; that of {into} stays")
+            conflicts.append(
+                f"{runtime.name}: {into} and {source} disagree: {_unlike(mine, runtime)}; that of {into} stays"
+            )
+
+
+def _unlike(mine: RuntimeRecord, other: RuntimeRecord) -> str:
+    """Their times where these differ, else the fields that do."""
+    times = [f"{statistics.median(one.milliseconds):.4g}" for one in (mine, other)]
+    if times[0] != times[1]:
+        return f"{' and '.join(times)} ms"
+    return ", ".join(name for name in RuntimeRecord.model_fields if getattr(mine, name) != getattr(other, name))
 
 
 def differs(mine: Record, other: Record) -> str:

@@ -272,25 +272,27 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    followed: set[str] = set()
+    seen: set[tuple[int, int]] = set()
     for folder in folders:
-        yield from map(Path, _below(os.fspath(folder), followed))
+        yield from map(Path, _below(os.fspath(folder), seen))
 
 
-def _below(folder: str, followed: set[str]) -> Iterator[str]:
+def _below(folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
     """The record in `folder`, or those below it: a run's own folder holds no other runs, so it need not be listed.
 
-    Links are followed, as by the bench, but each place they lead to once: one may lead back above itself.
+    Links are followed, as by the bench, and each folder is read once: a link may lead back above itself.
     """
+    try:
+        status = os.stat(folder)
+    except OSError:  # a link to nowhere, or to itself
+        return
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
     path = os.path.join(folder, FILE)
     if os.path.isfile(path):
         yield path
         return
     with suppress(OSError), os.scandir(folder) as entries:
-        for inner, is_link in sorted((entry.path, entry.is_symlink()) for entry in entries if entry.is_dir()):
-            if is_link:
-                place = os.path.realpath(inner)
-                if place in followed:
-                    continue
-                followed.add(place)
-            yield from _below(inner, followed)
+        for inner in sorted(entry.path for entry in entries if entry.is_symlink() or entry.is_dir()):
+            yield from _below(inner, seen)

@@ -23,7 +23,7 @@ class Progress:
     """Where a run stands, besides its weights.
 
     `best` is the lowest validation MAE so far, `stale` the validations since it; `stopped` says that a callback ended the run.
-    `backend` and `commits` are what trained it: of an older state they are empty.
+    `backend` and `commits` are what trained it; a state that does not say them is of an older version.
     """
 
     epoch: int = 0
@@ -74,8 +74,11 @@ def begun(path: Path, backend: str, commit: str) -> Progress:
     if progress.backend and progress.backend != backend:
         raise HarnessError(
             f"{path}: this run was begun with {progress.backend}, and would go on with {backend}. Set "
-            f"KERAS_BACKEND={progress.backend}, or delete the file to train from the start."
+            f"KERAS_BACKEND={progress.backend}, or delete the file to train from the start; then --retry failed."
         )
+    progress.backend = backend
+    if commit and progress.epoch and not progress.commits:
+        progress.commits.append("unknown")
     if commit and commit not in progress.commits:
         progress.commits.append(commit)
     return progress

@@ -135,10 +135,10 @@ def _reason(error: Exception) -> str:
 
 
 def _foreign(host: Host, method: Method, path: Path) -> Mapping[str, list[Any]] | None:
-    before = {plugin.name: len(plugin.errors) for plugin in host.plugins}
+    before = [len(plugin.errors) for plugin in host.plugins]
     found = [result for _, result in host.call("harness_read_weights", method=method.name, path=path)]
-    for plugin in host.plugins:
-        for error in plugin.errors[before[plugin.name] :]:
+    for plugin, known in zip(host.plugins, before, strict=True):
+        for error in plugin.errors[known:]:
             raise HarnessError(f"{path}: plugin {plugin.name} ({plugin.origin}): {error}")
     return next((result for result in found if result is not None), None)
 

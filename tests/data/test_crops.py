@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.data.crops import CropSize, crop_size, flip, make_crop, pad_to
+from harness.benchmark import Sample
+from harness.data.crops import CropSize, drawn_share, fixed_size, flip, make_crop, pad_to, shared_size
+from harness.data.datasets.synth import SYNTH
+from harness.data.image_store import ImageStore
+from harness.data.pipeline import Pipeline
 from harness.method import Recipe
 
 PLAIN = Recipe(name="test", epochs=1, crop=32, flip=0.0)
@@ -96,18 +100,42 @@ def test_noise_does_not_darken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "multiple", "expected"),
+    ("size", "expected"),
     [
-        (PLAIN, 8, (32, 32)),
-        (replace(PLAIN, crop=50), 16, (48, 48)),
-        (replace(PLAIN, crop=4), 16, (16, 16)),
-        (replace(PLAIN, crop=None, crop_share=0.5, images_per_step=1), 8, (48, 72)),
-        (replace(PLAIN, crop=None, crop_share=1.0, images_per_step=1), 4, (100, 148)),
+        (fixed_size(32, 8), (32, 32)),
+        (fixed_size((50, 70), 16), (48, 64)),
+        (fixed_size(4, 16), (16, 16)),
+        (shared_size(0.5, (100, 151, 3), 8), (48, 72)),
+        (shared_size(1.0, (100, 151, 3), 4), (100, 148)),
+        (shared_size(0.01, (100, 151, 3), 4), (4, 4)),
     ],
 )
-def test_crop_sizes_fit_the_network(recipe: Recipe, multiple: int, expected: tuple[int, int]) -> None:
-    size = crop_size(recipe, (100, 151, 3), multiple, np.random.default_rng(0))
+def test_crop_sizes_fit_the_network(size: CropSize, expected: tuple[int, int]) -> None:
     assert (size.height, size.width) == expected
+
+
+@pytest.mark.parametrize("sizes", [1, 12])
+def test_crops_by_share_are_drawn_with_their_odds_before_and_after_sizes_are_few(sizes: int) -> None:
+    """As a pipeline gives them: of 12 sizes of pictures no crop is larger than its share, of one size each is its share."""
+    shapes = [(96 + 8 * n, 200 - 8 * n, 3) for n in range(sizes)]
+    benchmark = replace(
+        SYNTH,
+        read_image=lambda sample, channels: np.zeros(shapes[int(sample.name)], np.uint8),
+        read_points=lambda sample: np.zeros((0, 2)),
+    )
+    recipe = Recipe("r", 1, images_per_step=1, crops_per_image=1, crop=None, crop_share=(0.5, 0.5, 0.5, 1.0))
+    samples = tuple(Sample(f"{number}", "train") for number in range(sizes))
+    made = Pipeline(benchmark, samples, ImageStore(benchmark, 1), recipe, 8, 0)
+    list(made.epoch(0, 1))
+    whole = 0
+    for step in range(400):
+        row = step % sizes
+        ((_, size, _),) = made.draws(0, step, [row], shapes.__getitem__)
+        share = drawn_share(recipe, np.random.default_rng([0, 0, step, 0]))
+        wanted = shared_size(share, shapes[row], 8)
+        assert size.height <= wanted.height and size.width <= wanted.width and (sizes > 1 or size == wanted)
+        whole += share == 1.0
+    assert 70 < whole < 130
 
 
 def test_padding_repeats_the_last_row_and_column() -> None:

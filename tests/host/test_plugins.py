@@ -65,10 +65,6 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
         ),
         ("def harness_methods(): return []", "harness_methods is not marked with @harness.hookimpl"),
         (
-            "from harness import hookimpl\n@hookimpl(tryfirst=True)\ndef harness_methods(): return []",
-            "harness_methods: hookimpl(tryfirst=…) has no effect",
-        ),
-        (
             "from harness import hookimpl\n@hookimpl\ndef harness_callbacks(trial): return []",
             "hookimpl definition",
         ),

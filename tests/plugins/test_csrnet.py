@@ -11,7 +11,7 @@ import pytest
 from crowd_harness_csrnet import METHOD, model
 
 from harness.budgets import BUDGETS, plan
-from harness.data.crops import CropSize, crop_size
+from harness.data.crops import CropSize, shared_size, shares
 from harness.errors import HarnessError
 from harness.method import COMMON, ModelOptions
 from harness.nn import vgg16
@@ -117,7 +117,7 @@ def test_the_papers_epochs_are_the_official_codes() -> None:
     length = plan(recipe, BUDGETS["paper"], 300)
     assert length.epochs * length.steps_per_epoch == 400 * 4 * 300
     assert recipe.crops_per_image == 1 and recipe.flip == 0
-    assert crop_size(recipe, (768, 1020, 3), METHOD.stride, np.random.default_rng(0)) == CropSize(768, 1016)
+    assert recipe.crop is None and shared_size(*shares(recipe), (768, 1020, 3), METHOD.stride) == CropSize(768, 1016)
     close = np.array([[10.0, 10.0], [20.0, 10.0], [30.0, 10.0]])
     assert recipe.sigma.of(close)[1] == pytest.approx(0.3 * 10)
     assert METHOD.recipe_for("shtech_b").sigma.of(close).tolist() == [15, 15, 15]

@@ -12,7 +12,7 @@ from crowd_harness_mcnn.checkpoint import read
 from scipy.signal import correlate2d
 
 from harness.budgets import BUDGETS, plan
-from harness.data.crops import CropSize, crop_size
+from harness.data.crops import CropSize, shared_size, shares
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
 from harness.method import COMMON, ModelOptions
@@ -128,7 +128,7 @@ def test_the_papers_patches_are_the_codes() -> None:
     length = plan(recipe, BUDGETS["paper"], 300)
     assert length.epochs * length.steps_per_epoch == 2000 * 9 * 300
     assert recipe.crops_per_image == 1 and recipe.flip == 0
-    assert crop_size(recipe, (768, 1024, 3), METHOD.stride, np.random.default_rng(0)) == CropSize(192, 256)
+    assert recipe.crop is None and shared_size(*shares(recipe), (768, 1024, 3), METHOD.stride) == CropSize(192, 256)
     close = np.array([[10.0, 10.0], [20.0, 10.0], [30.0, 10.0]])
     assert recipe.sigma.of(close)[1] == pytest.approx(0.3 * 10)
     assert METHOD.recipe_for("shtech_b").sigma.of(close).tolist() == [4, 4, 4]

@@ -8,12 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from made_records import changed, column, make_record, written
+from made_records import changed, column, comparison, make_record, written
 
 from harness import metrics
 from harness.host.plugins import load_host
 from harness.reporting.comparison import comparison_table
-from harness.reporting.leaderboard import comparison
 from harness.reporting.rows import comparisons
 from harness.reporting.tables import Cell, Table, short
 from harness.runs import records

@@ -81,11 +81,12 @@ def test_grids_stand_in_for_pictures_that_were_not_kept(runs: Path) -> None:
     assert 'alt="density, MCNN"' not in text
 
 
-@pytest.mark.parametrize("deeper", ["", "machine"])
+@pytest.mark.parametrize("deeper", ["", "machine/runs"])
 def test_kept_pictures_are_shown_wherever_the_record_lies(runs: Path, deeper: str) -> None:
     record = make_record()
     if deeper:  # and where one that failed lies is not where to look
-        (runs / record.name).rename(runs / record.name.replace("mcnn", deeper))
+        (runs / deeper).mkdir(parents=True)
+        (runs / record.name).rename(runs / deeper / record.name)
         written(runs, make_record(status="failed"))
     folder = next(path.parent for path in runs.rglob(records.FILE) if records.read(path) == record) / examples.FOLDER
     folder.mkdir()

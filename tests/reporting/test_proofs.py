@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from made_records import column, make_record
+from made_records import column, comparison, make_record
 
 from harness.host.plugins import load_host
-from harness.reporting.leaderboard import all_tables, comparison, leaderboard
+from harness.reporting.leaderboard import all_tables, leaderboard
 from harness.reporting.rows import comparisons
 
 

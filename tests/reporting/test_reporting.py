@@ -367,6 +367,9 @@ def test_conflicts_of_a_merge_are_named_and_nothing_is_overwritten(tmp_path: Pat
             "'mae' is there twice",
         ),
         ("paper: Müller\ntables: []\n".encode("latin-1"), "not text in UTF-8"),
+        (b"paper: a\ntables:\n- table: t\n  rows:\n  - {{method: m}}\n", "not YAML"),
+        (b"paper: a\ntables: &all\n- *all\n", "table 1"),
+        (b"", "file: "),
     ],
 )
 def test_a_published_file_that_hides_a_number_is_named(content: bytes, message: str, tmp_path: Path) -> None:
@@ -386,10 +389,12 @@ def test_a_merge_overwrites_no_run_time_and_names_what_it_leaves(tmp_path: Path)
     (path.parent / f"broken{runtime_records.SUFFIX}").write_text("{}")
     broken, differing = merge([there], here).conflicts
     assert "broken" in broken and "not a valid runtime record" in broken
-    assert "disagree: 20 and 999 ms" in differing and f"that of {here} stays" in differing
+    assert f"{here} and {there} disagree: 20 and 999 ms; that of {here} stays" in differing
     found, _ = runtime_records.read_all([here])
     assert {one.method: one.milliseconds for one in found} == {"mcnn": [10.0, 30.0, 20.0], "csrnet": [10.0, 30.0, 20.0]}
     assert len(merge([there], here).conflicts) == 2  # again: what was added is the same now
+    runtime_records.write(there / "runtime", runtime_record(parameters=2))
+    assert "disagree: parameters; that of" in merge([there], here).conflicts[1]
 
 
 def test_runs_behind_links_are_read_once_and_links_back_end(tmp_path: Path) -> None:
@@ -399,7 +404,11 @@ def test_runs_behind_links_are_read_once_and_links_back_end(tmp_path: Path) -> N
     (runs / "linked").symlink_to(elsewhere)
     (runs / "again").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(runs)
+    (runs / "itself").symlink_to(runs / "itself")
+    (runs / "nowhere").symlink_to(tmp_path / "gone")
     assert records.read_all([runs]) == ([make_record()], [])
+    (elsewhere / make_record().name / records.FILE).write_text("{")
+    assert len(records.read_all([runs])[1]) == 1
 
 
 def test_an_ok_record_takes_the_place_of_a_failed_one(tmp_path: Path) -> None:

@@ -79,6 +79,13 @@ def test_an_earlier_budget_has_tables_of_its_own_and_captions_that_say_it() -> N
     )
 
 
+def test_a_diff_sets_an_earlier_budget_against_todays() -> None:
+    before = [under(make_record(), budget={"epochs": 3})]
+    text = difference(before, [make_record(predicted=(10, 20, 31))])
+    (row,) = [line for line in text.splitlines() if line.startswith("| MCNN")]
+    assert "epochs 12" in row and "new" not in row and "gone" not in text
+
+
 def test_an_earlier_smoke_proves_no_more_than_todays() -> None:
     now = make_record(budget="smoke")
     mine = changed(now, identity={**now.identity, "asked": {"budget": {"from": "smoke", "epochs": 9}}})

@@ -176,6 +176,12 @@ def test_times_beside_the_run_time_are_of_one_benchmark_and_precision() -> None:
     own += [make_record(name, budget="smoke", steps=9999) for name in ("mcnn", "csrnet")]
     told = runtime._training_minutes([*found, *own], "CPU", "tensorflow", "float32")[1]
     assert told == "shtech_a, budget mine, recipe common"
+    short = [
+        make_record(name, dataset="shtech_b", budget="other", steps=1, history=history) for name in ("mcnn", "csrnet")
+    ]
+    short += [make_record(dataset="shtech_a", budget="other", steps=9999, history=history)]  # alone: compares nothing
+    short += [make_record(variant=name, dataset="shtech_a", budget="paper", steps=9999) for name in ("", "small")]
+    assert runtime._training_minutes([*found, *short], "CPU", "tensorflow", "float32")[1] == of
     for where in (("CPU", "tensorflow", "another"), ("CPU", "jax", "float32"), ("a GPU", "tensorflow", "float32")):
         assert runtime._training_minutes(found, *where) == ({}, "")
 

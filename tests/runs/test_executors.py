@@ -23,7 +23,7 @@ from made_records import make_record
 from harness.host.plugins import load_host
 from harness.runs import records
 from harness.runs.executors import Job, Settings, cell_process, job_of, local, remote
-from harness.runs.executors.cell_process import LOCK
+from harness.runs.executors.cell_process import LOCK, STATE
 from harness.runs.plan import plan_cells
 
 pytestmark = pytest.mark.system
@@ -82,7 +82,7 @@ def test_what_came_back_takes_the_place_of_an_earlier_try(tmp_path: Path, there:
         records.write(tmp_path, make_record(status="oom"))
     elif there == "damaged":
         (tmp_path / records.FILE).write_text("{")
-    assert remote.received(job, record.model_dump_json()) == record == records.read(tmp_path / records.FILE)
+    assert remote.received(job, record.model_dump_json(), print) == record == records.read(tmp_path / records.FILE)
 
 
 def test_what_another_bench_has_finished_meanwhile_is_not_done_again(tmp_path: Path) -> None:
@@ -102,21 +102,23 @@ def a_cell_that(does: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> s
     ready = tmp_path / "ready.json"
     ready.write_text(make_record().model_dump_json())
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\ncp {ready} $(dirname $3)/{records.FILE}\n{does}\n")
+    python.write_text(f"""#!/bin/sh\ncp '{ready}' "${{3%/*}}/{records.FILE}"\n{does}\n""")
     python.chmod(0o755)
     monkeypatch.setattr(cell_process.sys, "executable", str(python))
     return make_record().id
 
 
-@pytest.mark.parametrize(("does", "timeout"), [("kill -SEGV $$", None), ("exit 3", None), ("sleep 60", 1.0)])
+@pytest.mark.parametrize(("does", "timeout"), [("kill -SEGV $$", None), ("exit 3", None), ("sleep 600", 20.0)])
 def test_a_run_that_is_done_is_kept_however_its_process_ends(
     does: str, timeout: float | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A library may crash as a process goes down, or the time be over then; the state to continue from is gone by then."""
     folder = tmp_path / "run"
     job = Job({}, "cell", str(folder), None, [], 1, timeout, {"id": a_cell_that(does, monkeypatch, tmp_path)})
+    folder.mkdir()
+    (folder / STATE).touch()
     assert cell_process.run_job(job).status == "ok"
-    assert records.read(folder / records.FILE).status == "ok"
+    assert records.read(folder / records.FILE).status == "ok" and not (folder / STATE).exists()
     remote.keep(job, make_record(status="failed"))  # what an engine may say of it
     assert records.read(folder / records.FILE).status == "ok"
 
@@ -133,6 +135,23 @@ def test_a_cell_that_another_bench_runs_costs_the_others_nothing(
         done = list(local.run(jobs, Settings(jobs=at_once, warned=said.append)))
     assert [(job.name, record.status) for job, record in done] == [("free", "ok")]
     assert len(said) == 1 and "held: another bench is running this cell" in said[0]
+
+
+def test_what_an_engine_finds_running_elsewhere_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever runs it may be killed before the engine's answer comes: the cell is then one that has not been run."""
+    job = Job({}, "cell", str(tmp_path), None, [], 1, None, {"id": make_record().id})
+    monkeypatch.setattr(remote, "LOCK_SECONDS", 0.1)
+    with FileLock(tmp_path / LOCK):
+        answer = remote.run_here(remote.as_json(job))
+    said: list[str] = []
+    assert remote.received(job, answer, said.append) is None
+    assert said == [f"{tmp_path}: another bench is running this cell"] and not (tmp_path / records.FILE).exists()
+
+
+def test_the_names_of_files_that_a_cell_leaves_are_agreed_on() -> None:
+    from harness.training import state
+
+    assert state.STATE == STATE
 
 
 def test_a_plugin_behind_a_link_keeps_the_name_it_was_planned_under(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_records import make_record, written
+from made_records import comparison, make_record, written
 
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
-from harness.reporting.leaderboard import all_tables, comparison, leaderboard
+from harness.reporting.leaderboard import all_tables, leaderboard
 from harness.reporting.rows import comparisons
 from harness.runs import records
 

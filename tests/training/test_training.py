@@ -293,7 +293,9 @@ def test_early_stopping(tmp_path: Path) -> None:
     assert trained.progress.epoch == 2  # the second validation is no better than the first
 
 
-def test_a_state_of_another_backend_is_refused_and_each_commit_is_kept(tmp_path: Path) -> None:
+def test_a_state_of_another_backend_is_refused_and_each_commit_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half a run by each would be told as the last one's."""
     import keras
 
@@ -308,9 +310,14 @@ def test_a_state_of_another_backend_is_refused_and_each_commit_is_kept(tmp_path:
     ):
         state.begun(path, other, "")
     job = training.Job(run, run_data(run, SAMPLES, MEMORY), tmp_path, lambda *_, **__: None, commit="0123456789ab")
-    assert training.train(job).progress.commits == ["0123456789ab"]
-    assert state.begun(path, here, "0123456789ab").commits == ["0123456789ab"]
-    assert state.begun(path, here, "ba9876543210+").commits == ["0123456789ab", "ba9876543210+"]
+    assert training.train(job).progress.commits == ["unknown", "0123456789ab"]  # nobody told of the first part
+    assert state.begun(path, here, "0123456789ab").commits == ["unknown", "0123456789ab"]
+    assert state.begun(path, here, "ba9876543210+").commits == ["unknown", "0123456789ab", "ba9876543210+"]
+    assert state.begun(tmp_path / "none.npz", here, "ba9876543210").commits == ["ba9876543210"]
+    assert state.begun(tmp_path / "none.npz", here, "").commits == []
+    older = state.Progress(epoch=40)  # of a version that kept neither
+    monkeypatch.setattr(state, "read_progress", lambda path: older)
+    assert state.begun(path, here, "0123456789ab").commits == ["unknown", "0123456789ab"] and older.backend == here
 
 
 def test_a_budget_of_steps_is_kept_to_the_step_and_resumed(tmp_path: Path) -> None:

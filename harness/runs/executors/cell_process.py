@@ -23,6 +23,7 @@ from harness.runs.records import Record
 LOG = "log.txt"
 LOCK = ".lock"
 REQUEST = "request.json"
+STATE = "state.npz"  # as `harness.training.state` calls it, which needs Keras
 LAST_LINES = 8
 GRACE_SECONDS = 5.0
 
@@ -161,9 +162,10 @@ def _outcome(
 ) -> Record:
     """The record the cell wrote, or one that says how its process ended.
 
-    A run whose record says "ok" is done, however its process went down after that: its state is gone already.
+    A run whose record says "ok" is done, however its process went down after that.
     """
     if (done := finished(folder, job)) is not None:
+        (folder / STATE).unlink(missing_ok=True)  # where the process had no time for it
         return done
     if stopping and stopping.is_set() and code:
         raise StoppedError(job.name)

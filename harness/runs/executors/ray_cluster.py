@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from harness.errors import HarnessError
@@ -37,20 +37,21 @@ def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]
     try:
         gpu = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
         task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpu)(remote.run_here)
-        yield from _collected(ray, {task.remote(remote.as_json(job)): job for job in jobs})
+        yield from _collected(ray, {task.remote(remote.as_json(job)): job for job in jobs}, settings.warned)
     finally:
         if begun:
             ray.shutdown()
 
 
-def _collected(ray: Any, waiting: dict[Any, Job]) -> Iterator[tuple[Job, Record]]:
+def _collected(ray: Any, waiting: dict[Any, Job], warned: Callable[[str], None]) -> Iterator[tuple[Job, Record]]:
     while waiting:
         done, _ = ray.wait(list(waiting), num_returns=1)
         job = waiting.pop(done[0])
         try:
-            record = remote.received(job, ray.get(done[0]))
+            record = remote.received(job, ray.get(done[0]), warned)
         except ray.exceptions.RayError as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             record = job.failed("failed", f"ray: {lines[-1] if lines else error}")
             remote.keep(job, record)
-        yield job, record
+        if record is not None:
+            yield job, record

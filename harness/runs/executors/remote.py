@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ from filelock import FileLock, Timeout
 
 from harness.runs import records
 from harness.runs.executors import Job
-from harness.runs.executors.cell_process import LOCK, finished, run_job
+from harness.runs.executors.cell_process import LOCK, LockedError, finished, run_job
 from harness.runs.records import Record
 
+ELSEWHERE = ""
 LOCK_SECONDS = 60.0  # a lost worker's cell ends itself soon after; then its lock is free
 
 
 def run_here(job: dict[str, Any], environment: Mapping[str, str] | None = None) -> str:
-    """Runs the job with these fields here and returns its record as JSON.
+    """Runs the job with these fields here and returns its record as JSON; `ELSEWHERE` where another bench runs it.
 
     A job that was begun before, here or elsewhere on the same file system, continues; one that is done is only read.
 
@@ -28,14 +29,20 @@ def run_here(job: dict[str, Any], environment: Mapping[str, str] | None = None) 
     Raises:
         HarnessError: the data or the plugins here are not those of the bench.
     """
-    return run_job(Job(**job), environment=environment, lock_seconds=LOCK_SECONDS).model_dump_json()
+    try:
+        return run_job(Job(**job), environment=environment, lock_seconds=LOCK_SECONDS).model_dump_json()
+    except LockedError:
+        return ELSEWHERE
 
 
-def received(job: Job, answer: str) -> Record:
+def received(job: Job, answer: str, warned: Callable[[str], None]) -> Record | None:
     """The record in `answer`, written to the job's folder: that machine's file system need not be this one's.
 
-    What else lies there is of an earlier try, and makes room.
+    What else lies there is of an earlier try, and makes room. None, and a line to `warned`, where another bench runs the job.
     """
+    if answer == ELSEWHERE:
+        warned(f"{job.folder}: another bench is running this cell")
+        return None
     record = Record.model_validate_json(answer)
     records.write(folder_of(job), record)
     return record

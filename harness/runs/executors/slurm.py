@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,16 +70,18 @@ def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]
     try:
         while waiting:
             for task in [task for task in waiting if task.done()]:
-                yield (job := waiting.pop(task)), _record(job, task)
+                job = waiting.pop(task)
+                if (record := _record(job, task, settings.warned)) is not None:
+                    yield job, record
             time.sleep(POLL_SECONDS if waiting else 0)
     finally:
         for task in waiting:
             task.cancel()
 
 
-def _record(job: Job, task: Any) -> Record:
+def _record(job: Job, task: Any, warned: Callable[[str], None]) -> Record | None:
     try:
-        return remote.received(job, task.result())
+        return remote.received(job, task.result(), warned)
     except Exception as error:  # whatever became of the job is its record
         lines = [line for line in str(error).splitlines() if line.strip()]
         state = str(task.state).upper()
