@@ -38,7 +38,9 @@ def all_places(candidates: np.ndarray, stride: int) -> np.ndarray:
     return found
 
 
-def peaks(density: np.ndarray, stride: int, size: tuple[int, int] | None = None) -> np.ndarray:
+def peaks(
+    density: np.ndarray, stride: int, size: tuple[int, int] | None = None, region: np.ndarray | None = None
+) -> np.ndarray:
     """The points of a method that predicts a density alone: its N highest local maxima, N its count, rounded.
 
     A local maximum is a cell above zero that none of its eight neighbours exceeds (`LMDS_counting` in the official code of
@@ -49,10 +51,12 @@ def peaks(density: np.ndarray, stride: int, size: tuple[int, int] | None = None)
         density: float [h, w], heads a cell.
         stride: pixels a side of a cell.
         size: height and width of the image in pixels, which may cut the last cells; where None they are whole.
+        region: bool [height, width], the region of interest, outside which `density` is 0; None where all is inside.
 
     Returns:
-        float64 [≤ N, 3], highest first: the centre of what the image has of each cell, x and y in pixels, and its heads, 1
-        where it has more. Less than N where there are no more: neighbouring cells are never both points unless they are equal.
+        float64 [≤ N, 3], highest first: the centre of what the image, and the region, have of each cell, x and y in pixels, and
+        its heads, 1 where it has more. Less than N where there are no more: neighbouring cells are never both points unless
+        they are equal.
     """
     import cv2
 
@@ -68,17 +72,35 @@ def peaks(density: np.ndarray, stride: int, size: tuple[int, int] | None = None)
         for cells, end in ((columns, right), (rows, bottom))
     )
     points = np.stack([x, y, np.minimum(heads, 1.0)], axis=1)
-    return points[order]
+    return (
+        points[order] if region is None else _moved_inside(points[order], rows[order], columns[order], stride, region)
+    )
+
+
+def _moved_inside(
+    points: np.ndarray, rows: np.ndarray, columns: np.ndarray, stride: int, region: np.ndarray
+) -> np.ndarray:
+    """`points` of the cells in `rows` and `columns`, those of cells that the region cuts in the middle of their part inside."""
+    points = points.copy()
+    for number, (row, column) in enumerate(zip(rows * stride, columns * stride, strict=True)):
+        inside = np.argwhere(region[row : row + stride, column : column + stride])
+        if len(inside):
+            points[number, :2] = np.array([column, row]) + inside[:, ::-1].mean(axis=0) + 0.5
+    return points
 
 
 def points_of(
-    density: np.ndarray, candidates: np.ndarray | None, stride: int, size: tuple[int, int] | None = None
+    density: np.ndarray,
+    candidates: np.ndarray | None,
+    stride: int,
+    size: tuple[int, int] | None = None,
+    region: np.ndarray | None = None,
 ) -> np.ndarray:
     """float64 [N, 3], (x, y, score) in pixels: the `accepted` of a method's candidates, or the `peaks` where it has none.
 
-    `size` as of `peaks`.
+    `size` and `region` as of `peaks`; candidates are accepted wherever they are.
     """
-    return peaks(density, stride, size) if candidates is None else accepted(candidates, stride)
+    return peaks(density, stride, size, region) if candidates is None else accepted(candidates, stride)
 
 
 def matches(predicted: np.ndarray, true: np.ndarray, tolerance: float | np.ndarray) -> int:

@@ -115,6 +115,17 @@ def test_peaks_are_as_many_of_the_highest_local_maxima_as_there_are_heads(count:
     assert (np.diff(found[:, 2]) <= 0).all() and ((found[:, 2] > 0) & (found[:, 2] <= 1)).all()
 
 
+def test_a_peak_that_a_region_cuts_is_in_its_part_inside() -> None:
+    """The cell's centre is outside, its heads are inside: before, such a head was counted and was no point."""
+    density = np.zeros((6, 6), np.float32)
+    density[1, 4], density[3, 1] = 1.0, 1.0
+    region = np.zeros((48, 48), bool)
+    region[:, :35] = True
+    found = localisation.peaks(density, 8, (48, 48), region)
+    np.testing.assert_allclose(found, [(33.5, 12.0, 1.0), (12.0, 28.0, 1.0)])
+    np.testing.assert_allclose(localisation.peaks(density, 8, (48, 48)), [(36.0, 12.0, 1.0), (12.0, 28.0, 1.0)])
+
+
 def test_a_lone_head_is_where_it_is_and_nothing_is_nowhere() -> None:
     density = np.zeros((6, 8), np.float32)
     density[0, 7], density[0, 6], density[1, 7] = 0.6, 0.2, 0.2

@@ -73,11 +73,17 @@ def count(network: keras.Model, height: int, width: int) -> Counted:
     Args:
         network: a functional model with one image as its input; nothing is computed and no weight is copied.
     """
-    total, unknown = 0, set()
+    total = 0
+    unknown: set[str] = set()
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         nonlocal total
         output = layer(*arguments, **options)
+        if isinstance(layer, keras.Model) and not hasattr(layer, "multiply_adds") and len(layer.inputs) == 1:
+            inner = count(keras.Model(layer.inputs[0], layer.outputs), *arguments[0].shape[1:3])
+            total += inner.multiply_adds
+            unknown.update(inner.not_counted)
+            return output
         found = of_layer(
             layer, [tensor.shape for tensor in keras.tree.flatten(arguments) if hasattr(tensor, "shape")], output
         )

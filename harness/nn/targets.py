@@ -94,7 +94,9 @@ def count_classes(counts: Any, largest: float, classes: int) -> Any:
     """
     from keras import ops
 
-    ranges = ops.floor(counts * (classes / max(largest, 1.0)))
+    ranges = ops.floor(
+        counts * classes / max(largest, 1.0)
+    )  # in this order: a count at a threshold is exactly a whole number
     return ops.cast(ops.clip(ranges, 0, classes - 1), "int32")
 
 

@@ -12,12 +12,14 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.nn import pretrained
-from harness.nn.vgg import BATCH_NORMALIZATION_EPSILON, FILTERS, STANDARD_DEVIATION, Vgg
+from harness.nn.every_layer import every_layer
+from harness.nn.vgg import BATCH_NORMALIZATION_EPSILON, FILTERS, MEAN, STANDARD_DEVIATION, Vgg
 from harness.nn.vgg_scale import unit_scaled
 
 if TYPE_CHECKING:
     import keras
 
+CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB: what `keras.applications` takes off for these networks
 Weights = dict[str, tuple[np.ndarray, ...]]
 
 
@@ -38,9 +40,12 @@ def load_pretrained(vgg: Vgg, network: keras.Model, source: str, last: str = "")
     weights = imagenet(vgg) if source == "imagenet" else read(vgg, Path(source))
     names = vgg.layer_names()
     wanted = set(names[: names.index(last or names[-1]) + 1])
-    if f"{names[0]}_bn" not in {layer.name for layer in network.layers}:
+    known = {layer.name: layer for layer in every_layer(network)}
+    if not wanted & known.keys():
+        raise HarnessError(f"{source}: none of {vgg.title}'s layers ({names[0]}, …) is in network {network.name!r}")
+    if f"{names[0]}_bn" not in known:
         weights = _without_normalisation(weights)
-    for layer in network.layers:
+    for layer in known.values():
         if layer.name not in weights or layer.name.removesuffix("_bn") not in wanted:
             continue
         found = [tuple(array.shape) for array in weights[layer.name]]
@@ -171,9 +176,16 @@ def _read_torchvision(vgg: Vgg, path: Path) -> Weights:
 
 
 def _from_caffe(weights: Weights) -> Weights:
-    """BGR, 0–255 less mean → RGB, divided by the standard deviation: reorder and scale the first kernel."""
+    """BGR, 0–255 less their mean → RGB less ours, divided by the standard deviation.
+
+    The first kernel in another order and scaled, and in its bias what lies between the two means. At the border zeros then
+    stand for our mean, half a grey value from theirs.
+    """
     folded = dict(weights)
     kernel, bias = folded["block1_conv1"]
+    of_rgb = kernel[:, :, ::-1]
     scale = 255 * np.asarray(STANDARD_DEVIATION, kernel.dtype)
-    folded["block1_conv1"] = (kernel[:, :, ::-1] * scale[None, None, :, None], bias)
+    between = 255 * np.asarray(MEAN, kernel.dtype) - np.asarray(CAFFE_MEAN, kernel.dtype)
+    shift = (of_rgb * between[None, None, :, None]).sum(axis=(0, 1, 2))
+    folded["block1_conv1"] = (of_rgb * scale[None, None, :, None], bias + shift)
     return folded

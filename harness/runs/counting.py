@@ -174,16 +174,17 @@ def located(
 ) -> Pointed:
     """Writes the picture with its points drawn over it, and their table, to NAME_METHOD_points.png and .csv in `folder`;
     those outside of all regions are left out. `name`: its stem where None."""
-    density, stride = prediction.density, prediction.method.stride
+    density, stride, mask = prediction.density, prediction.method.stride, None
     if regions:
-        density = _inside(picture, prediction, regions)
-    points = localisation.points_of(density, prediction.candidates, stride, (prediction.height, prediction.width))
+        density, mask = _inside(picture, prediction, regions), _mask(picture, prediction, regions)
+    size = prediction.height, prediction.width
+    points = localisation.points_of(density, prediction.candidates, stride, size, mask)
+    if mask is not None and prediction.candidates is not None:
+        points = points_inside(points, mask)
     if not np.isfinite(points).all():
         raise HarnessError(
             f"{picture}: {prediction.method.name} predicts a point that is not finite; its weights are broken"
         )
-    if regions:
-        points = points_inside(points, _mask(picture, prediction, regions))
     return write_points(folder, picture, f"{name or picture.stem}_{prediction.method.name}_points", points)
 
 

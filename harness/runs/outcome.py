@@ -74,8 +74,6 @@ def model_size(method: Method, network: Any) -> dict[str, Any]:
     def count(model: Any) -> int:
         return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
-    for layer in network.layers:  # the last stage may have frozen some
-        layer.trainable = True
     inference = inference_network(network)
     megabytes = 4 * sum(math.prod(variable.shape) for variable in inference.weights) / 1e6
     return {

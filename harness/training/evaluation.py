@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness import localisation, metrics
-from harness.data.regions import counted_inside, points_inside
+from harness.data.regions import counted_inside
 from harness.data.scenes import Scene
 from harness.errors import DivergedError
 from harness.method import Method
@@ -111,11 +111,9 @@ def evaluate(
 
 
 def _located(prediction: Prediction, scene: Scene, stride: int) -> Located:
-    points = points_of(prediction, stride, scene.image.shape[:2])
+    points = points_of(prediction, stride, scene.image.shape[:2], scene.region)
     if not np.isfinite(points).all():
         raise DivergedError(f"a predicted point of {scene.sample.name} is not finite")
-    if scene.region is not None:
-        points = points_inside(points, scene.region)
     own = prediction.candidates is not None
     return Located(scene.points, points, own, localisation.matched(points, scene.points, scene.boxes))
 

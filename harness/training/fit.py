@@ -120,6 +120,7 @@ def train(job: Job) -> Trained:
     if session.listeners:
         session.listeners.on_train_end()
     weights.restore(session.trainer.network, job.folder / WEIGHTS, job.run.method)
+    session.trainer.as_built()
     return Trained(session.trainer.network, progress, session.plan, session.notes)
 
 

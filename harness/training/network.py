@@ -12,6 +12,8 @@ from keras import ops
 from harness.data.crops import CropSize
 from harness.method import Method, ModelOptions, Stage, named_outputs
 from harness.nn.batch import Batch
+from harness.nn.every_layer import every_layer
+from harness.nn.targets import inside_region
 from harness.training import resident, steps
 from harness.training.optimizers import optimizer_of, with_rates
 
@@ -27,6 +29,9 @@ class PointTrainer(keras.Model):
 
     def __init__(self, network: keras.Model, method: Method, options: ModelOptions, terms: Iterable[str] = ()) -> None:
         super().__init__(name="point_trainer")
+        self.autocast = (
+            False  # heads and maps stay float32 whatever the network computes in; its layers cast for themselves
+        )
         self._error = keras.metrics.Mean("mae")
         self._terms = {name: keras.metrics.Mean(f"{name}_loss") for name in terms}
         self.network = network
@@ -35,6 +40,7 @@ class PointTrainer(keras.Model):
         self._weights_of_terms: Mapping[str, float] = {}
         self._l2 = 0.0
         self._averages = False
+        self._fixed = {id(layer) for layer in every_layer(network) if not layer.trainable}
         self.cuts: CropSize | None = None
         self.built = True  # with its network, so nothing is left to be built in a step
 
@@ -42,6 +48,7 @@ class PointTrainer(keras.Model):
         """Compiles for `stage`: its optimiser, its loss weights, the layers it trains; `ema` and `clip` as in `Recipe`."""
         for layer in self.network.layers:
             layer.trainable = not stage.trains or any(matches(layer.name, name) for name in stage.trains)
+        self._keep_fixed()
         self._averages = bool(ema)
         self._weights_of_terms = dict(stage.loss_weights)
         self._l2 = stage.l2
@@ -51,6 +58,17 @@ class PointTrainer(keras.Model):
         self.optimizer.build(self.trainable_variables)
         # A recompiled model keeps the step that was traced for the last stage unless it is made again.
         self.train_function = None
+
+    def as_built(self) -> None:
+        """Layers that a stage froze can be trained again; those that `Method.build` froze stay so."""
+        for layer in self.network.layers:
+            layer.trainable = True
+        self._keep_fixed()
+
+    def _keep_fixed(self) -> None:
+        for layer in every_layer(self.network):
+            if id(layer) in self._fixed:
+                layer.trainable = False
 
     def _rates(self, stage: Stage) -> dict[int, float]:
         """What `stage` multiplies its rate with for single variables, by their `id`."""
@@ -144,7 +162,10 @@ class PointTrainer(keras.Model):
     ) -> Any:
         batch, outputs = _batch(x), named_outputs(y_pred)
         terms = self._method.loss(batch, outputs, self._options)
-        counted = ops.sum(ops.cast(outputs["density"], "float32"), axis=(1, 2, 3))
+        density = inside_region(
+            ops.cast(outputs["density"], "float32"), batch, self._method.stride
+        )  # as it is counted in test
+        counted = ops.sum(density, axis=(1, 2, 3))
         self._error.update_state(ops.mean(ops.abs(counted - batch.counts())))
         total = ops.convert_to_tensor(0.0, "float32")
         for name, term in terms.items():

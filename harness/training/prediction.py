@@ -11,6 +11,7 @@ import numpy as np
 
 from harness import localisation
 from harness.data.crops import pad_to
+from harness.data.regions import points_inside
 from harness.method import Method, named_outputs
 from harness.training import backend
 
@@ -34,12 +35,18 @@ class Prediction:
     candidates: np.ndarray | None = None
 
 
-def points_of(prediction: Prediction, stride: int, size: tuple[int, int] | None = None) -> np.ndarray:
+def points_of(
+    prediction: Prediction, stride: int, size: tuple[int, int] | None = None, region: np.ndarray | None = None
+) -> np.ndarray:
     """float64 [N, 3], (x, y, score) in pixels: the method's own points, or the peaks of its density where it has none.
 
-    `size`: height and width of the image, which may cut the last cells; where None they are whole.
+    Args:
+        size: height and width of the image, which may cut the last cells; where None they are whole.
+        region: bool [height, width], the region of interest that `prediction` was counted in; None where all is inside.
     """
-    return localisation.points_of(prediction.density, prediction.candidates, stride, size)
+    points = localisation.points_of(prediction.density, prediction.candidates, stride, size, region)
+    # A peak is in a cell that has heads inside.
+    return points if region is None or prediction.candidates is None else points_inside(points, region)
 
 
 def density_of(network: Any, method: Method, image: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def _assemble(image: Any, features: Any, options: ModelOptions, stride: int, nam
     else:
         density = _to_heads(_regress(features, 1, "regressor"), stride, options, "unmasked")
         if solution == "solution1":
-            outputs["taught"] = layers.Multiply(name="taught")([density, true_mask])
+            outputs["taught"] = layers.Multiply(dtype="float32", name="taught")([density, true_mask])
         if solution in ("solution1", "solution3"):
             told = Binary(name="binary_mask")(told)
         outputs["density"] = layers.Multiply(dtype="float32", name="density")([density, told])

@@ -114,6 +114,18 @@ def test_crop_sizes_fit_the_network(size: CropSize, expected: tuple[int, int]) -
     assert (size.height, size.width) == expected
 
 
+def test_a_head_at_the_last_edge_stays_within_a_crop_that_is_resized() -> None:
+    """The product with the scale may be rounded onto the edge, where a head is rendered nowhere and yet counted."""
+    image = np.zeros((56, 56, 3), np.uint8)
+    last = np.nextafter(np.float32(56), np.float32(0))
+    for scale in np.linspace(1.1, 1.2, 101):
+        recipe = replace(PLAIN, scales=(float(scale), float(scale)), flip=0.0)
+        size = CropSize(*2 * (int(56 * scale),))
+        heads = np.array([[last, last, 4.0]], np.float32)
+        crop = make_crop(image, heads, size, recipe, np.random.default_rng(0))
+        assert (crop.heads[:, :2] < np.array([size.width, size.height], np.float32)).all(), scale
+
+
 @pytest.mark.parametrize("sizes", [1, 12])
 def test_crops_by_share_are_drawn_with_their_odds_before_and_after_sizes_are_few(sizes: int) -> None:
     """As a pipeline gives them: of 12 sizes of pictures no crop is larger than its share, of one size each is its share."""

@@ -139,6 +139,19 @@ HEAD_ALONE = Recipe("paper", epochs=2, stages=(Stage("head", trains=("head",), l
 LIGHT = Method("light", "Light", "me", build, loss, HEAD_ALONE, stride=8, pretrained="mobilenet_v2")
 
 
+def test_weights_that_do_not_fit_or_have_nowhere_to_go_are_named(weights: Path) -> None:
+    path = str(weights / "mobilenet.weights.h5")
+    grey = keras.Input((None, None, 1))
+    with pytest.raises(
+        HarnessError,
+        match=r"mobilenet\.weights\.h5: Conv1 has shapes \[\(3, 3, 3, 32\)\]; expected \[\(3, 3, 1, 32\)\]",
+    ):
+        mobilenet.load_pretrained(keras.Model(grey, mobilenet.front(grey)), path)
+    other = keras.Model(grey, keras.layers.Conv2D(2, 3)(grey))
+    with pytest.raises(HarnessError, match="none of MobileNetV2's layers"):
+        mobilenet.load_pretrained(other, path)
+
+
 @pytest.mark.backend
 def test_a_plugin_may_build_on_it_and_freeze_it(weights: Path) -> None:
     """Sound as every method must be; a stage that does not train it leaves its weights and its running averages as they are."""

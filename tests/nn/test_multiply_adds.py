@@ -64,6 +64,14 @@ class Known(Mystery):
         return 7 * shape[1]
 
 
+def test_networks_within_a_network_are_counted_layer_by_layer() -> None:
+    inner = keras.Sequential([keras.Input((None, None, 8)), keras.layers.Conv2D(12, 3, padding="same"), Mystery()])
+    image, features = keras.Input((None, None, 8)), keras.Input((None, None, 12))
+    outer = keras.Model(features, keras.layers.Conv2D(1, 1)(features))
+    found = count(keras.Model(image, outer(inner(image))), 30, 42)
+    assert found.multiply_adds == 30 * 42 * (9 * 8 * 12 + 12) and found.not_counted == ("Mystery",)
+
+
 def test_a_layer_it_does_not_know_is_named() -> None:
     image = keras.Input((None, None, 1))
     counted = count(keras.Model(image, Known()(Mystery()(image))), 9, 5)

@@ -30,6 +30,17 @@ def test_the_class_thresholds_are_those_of_table_ii(largest: int, threshold: flo
     assert found.dtype == np.int32
 
 
+@pytest.mark.parametrize("classes", [5, 10, 15])
+def test_a_count_at_a_threshold_opens_the_next_class(classes: int) -> None:
+    """Of whole numbers, which are exact; counts × (classes ÷ largest) in float32 fell short of some of them."""
+    from keras import ops
+
+    for largest in range(classes, 2000 * classes, 41 * classes):
+        thresholds = np.arange(1, classes) * (largest // classes)
+        found = to_numpy(count_classes(ops.convert_to_tensor(thresholds.astype("f4")), float(largest), classes))
+        assert found.tolist() == list(range(1, classes)), largest
+
+
 def test_the_papers_example_of_three_classes() -> None:
     from keras import ops
 
