@@ -32,7 +32,8 @@ class Stage:
         decay: "constant", "cosine" (to zero over the stage), "rise" (linearly to the rate over the stage: a warm-up) or "step".
         decay_factor, decay_epochs: for "step", the rate is multiplied by the factor every so many epochs.
         warmup_steps: the rate rises linearly over the first so many steps.
-        trains: names (or prefixes ending in "*") of the layers that learn in this stage; empty means all. Those that `build` froze learn in none.
+        trains: names (or prefixes ending in "*") of the layers that learn in this stage; empty means all. Those that `build`
+            froze learn in none.
         loss_weights: what each named term of the method's loss is multiplied by; 1 where not named.
         l2: adds l2 · w to the gradient of every trainable weight w, as weight_decay of PyTorch's SGD and Adam does. (Keras'
             own `weight_decay`, an option of its optimisers, is decoupled from gradient and momentum.)
