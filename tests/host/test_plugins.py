@@ -186,7 +186,8 @@ def test_commands_that_are_none_are_named_and_help_goes_on(
     monkeypatch.setattr(plugins, "version_of", lambda entry: "9.9")
     cli._add_plugin_commands(click.Group("harness"))
     said = capsys.readouterr().err
-    assert said.startswith("plugin foreign: harness_commands returned ") and "click.Command" in said
+    assert said.startswith("harness: plugin foreign (crowd-harness-foreign 9.9): harness_commands returned ")
+    assert "click.Command" in said
 
 
 def test_unknown_names_get_the_nearest_known_one() -> None:

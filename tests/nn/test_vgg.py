@@ -219,7 +219,7 @@ def test_a_front_within_a_network_is_loaded_and_one_that_is_not_there_is_named(t
     expected = vgg_weights.read(VGG16, path)
     for name in VGG16.layer_names():
         for array, weight in zip(expected[name], front.get_layer(name).get_weights(), strict=True):
-            np.testing.assert_array_equal(weight, array)
+            np.testing.assert_allclose(weight, array, rtol=1e-6)
     other = keras.Model(picture, keras.layers.Conv2D(64, 3, name="conv1_1")(picture))
     with pytest.raises(HarnessError, match=r"vgg16\.h5: none of VGG-16's layers \(block1_conv1, …\) is in network"):
         vgg_weights.load_pretrained(VGG16, other, str(path))

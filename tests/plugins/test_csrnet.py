@@ -151,7 +151,7 @@ def test_pretrained_weights_keep_their_function(keras_file: Path) -> None:
         kernel = file["block1_conv1/block1_conv1/kernel"][()].astype(float)
         bias = file["block1_conv1/block1_conv1/bias"][()].astype(float)
         second = file["block2_conv1/block2_conv1/kernel"][()]
-    bgr = image[0, :, :, ::-1] - 255 * np.array([0.406, 0.456, 0.485])
+    bgr = image[0, :, :, ::-1] - np.array([103.939, 116.779, 123.68])  # as `keras.applications` preprocesses for VGG
     windows = np.lib.stride_tricks.sliding_window_view(bgr, (3, 3), axis=(0, 1))[1:-1, 1:-1]
     expected = np.maximum(np.einsum("hwcij,ijco->hwo", windows, kernel) + bias, 0)
     power = 2.0 ** np.round(np.log2(expected.sum() / ours.sum()))
