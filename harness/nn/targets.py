@@ -94,9 +94,8 @@ def count_classes(counts: Any, largest: float, classes: int) -> Any:
     """
     from keras import ops
 
-    ranges = ops.floor(
-        counts * classes / max(largest, 1.0)
-    )  # in this order: a count at a threshold is exactly a whole number
+    # Half a head more: of whole numbers no quotient is then rounded below its threshold.
+    ranges = ops.floor((counts * classes + 0.5) / max(largest, 1.0))
     return ops.cast(ops.clip(ranges, 0, classes - 1), "int32")
 
 

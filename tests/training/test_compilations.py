@@ -156,7 +156,7 @@ def test_networks_that_see_the_whole_picture_are_given_it(monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch compiles no step")
 def test_an_epoch_of_crops_by_share_is_few_compilations() -> None:
-    """16 pictures of 16 sizes with 3 to 1,500 heads, by halves and wholes: a step is traced once for each of 8 sizes."""
+    """16 pictures of 16 sizes with 3 to 1,500 heads, by halves and wholes: a step is traced for 8 sizes a share."""
     sides = np.random.default_rng(0).permutation([(side, 160 - side) for side in range(64, 128, 4)])
     heads = {f"{number}": 100 * number or 3 for number in range(16)}
     benchmark = replace(
@@ -181,7 +181,7 @@ def test_an_epoch_of_crops_by_share_is_few_compilations() -> None:
     for crops in made.epoch(0, 48):
         trainer.dispatched(*crops)
         given.add((*crops.images.shape, crops.points.shape[1]))
-    assert 3 < len(given) <= len(traced) <= MOST if BACKEND == "jax" else 0 < len(traced) <= 3
+    assert 3 < len(given) <= len(traced) <= 2 * MOST if BACKEND == "jax" else 0 < len(traced) <= 3
     assert min(shape[1] for shape in given) < 64 < max(shape[1] for shape in given), "crops of both shares"
 
 
