@@ -6,7 +6,8 @@ rooms below and prints what they return.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,20 @@ def load(plugin_files: Iterable[Path]) -> Host:
     from harness.host.plugins import load_host
 
     host = load_host(plugin_files)
-    say_errors(host, [0] * len(host.plugins))
+    _say(host, [0] * len(host.plugins))
     return host
 
 
-def say_errors(host: Host, said: Sequence[int]) -> None:
-    """The errors of each plugin but the first so many of them, which were said before."""
-    for plugin, known in zip(host.plugins, said, strict=True):
+@contextmanager
+def errors_said(host: Host) -> Iterator[None]:
+    """What is found wrong with plugins in here is said as it ends; what was wrong before has been."""
+    before = [len(plugin.errors) for plugin in host.plugins]
+    yield
+    _say(host, before)
+
+
+def _say(host: Host, before: Sequence[int]) -> None:
+    """The errors of each plugin but the first so many of them."""
+    for plugin, known in zip(host.plugins, before, strict=True):
         for error in plugin.errors[known:]:
             click.echo(f"harness: plugin {plugin.name} ({plugin.origin}): {error}", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from harness.commands import load, say_errors
+from harness.commands import errors_said, load
 from harness.commands.cli import data_root_option, finite, memory_option, plugin_option
 
 
@@ -137,9 +137,8 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     finished = [bench.existing_record(cell.folder) for cell in cells]
     found = [record for record in finished if record is not None]
     path = out / "comparison.md"
-    known = [len(plugin.errors) for plugin in host.plugins]
-    tables = compared(found, host)
-    say_errors(host, known)
+    with errors_said(host):
+        tables = compared(found, host)
     _write(path, in_markdown(tables))
     click.echo(in_markdown(tables, compact=True))
     console.print(f"the whole table: {path}", markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from harness.commands import say_errors
+from harness.commands import errors_said
 
 _COMMANDS = {
     "bench": ("harness.commands.bench", "Train and test methods on datasets; make the comparison table."),
@@ -71,16 +71,15 @@ def _add_plugin_commands(group: click.Group) -> None:
     from harness.host.plugins import load_host
 
     host = load_host()
-    known = [len(plugin.errors) for plugin in host.plugins]  # these are said by the command that loads plugins
-    for plugin, found in host.lists("harness_commands", "click.Command"):
-        for command in found:
-            if not isinstance(command, click.Command):
-                plugin.errors.append(
-                    f"harness_commands returned an item of {type(command).__name__}; expected click.Command"
-                )
-            elif command.name not in _COMMANDS:
-                group.add_command(command)
-    say_errors(host, known)
+    with errors_said(host):  # those of loading are said by the command that loads plugins
+        for plugin, found in host.lists("harness_commands", "click.Command"):
+            for command in found:
+                if not isinstance(command, click.Command):
+                    plugin.errors.append(
+                        f"harness_commands returned an item of {type(command).__name__}; expected click.Command"
+                    )
+                elif command.name not in _COMMANDS:
+                    group.add_command(command)
 
 
 def _is_foreign(entry: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.commands import load, say_errors
+from harness.commands import errors_said, load
 from harness.commands.cli import plugin_option
 
 
@@ -36,9 +36,8 @@ def command(
     from harness.reporting.conflicts import conflicts
 
     host = load(plugin_files)
-    said = [len(plugin.errors) for plugin in host.plugins]
-    values = published.gather(host)
-    say_errors(host, said)
+    with errors_said(host):
+        values = published.gather(host)
     for option, wanted, known in (
         ("method", method, {value.method.partition("[")[0] for value in values}),
         ("dataset", dataset, {value.dataset for value in values}),

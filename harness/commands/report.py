@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands import load, say_errors
+from harness.commands import errors_said, load
 from harness.commands.cli import plugin_option
 
 
@@ -71,12 +71,12 @@ def command(
     runtimes, bad = read_runtimes(runs)
     unreadable += bad
     host = load(plugin_files)
-    known = [len(plugin.errors) for plugin in host.plugins]
     found = comparisons(records, all_versions)
-    tables = write.tables_of(found, [record for one in found for record in one.records], runtimes, host)
-    wanted = {out / name: text for name, text in write.files(tables, found, records, unreadable, host, folders).items()}
-    wanted |= {path: write.refreshed(path, tables) for path in into}
-    say_errors(host, known)
+    with errors_said(host):
+        tables = write.tables_of(found, [record for one in found for record in one.records], runtimes, host)
+        texts = write.files(tables, found, records, unreadable, host, folders)
+        wanted = {out / name: text for name, text in texts.items()}
+        wanted |= {path: write.refreshed(path, tables) for path in into}
     for item in unreadable:
         click.echo(f"harness: {item.path}: {item.reason}", err=True)
     if check:

@@ -107,9 +107,8 @@ def make_crop(
         labels = {name: _resize(raster[:, :, None], *crop.shape[:2])[:, :, 0] for name, raster in labels.items()}
         factors = np.array([crop.shape[1] / window.width, crop.shape[0] / window.height, scale], np.float32)
         moved = moved * factors
-        last = np.nextafter(
-            np.array(crop.shape[1::-1], np.float32), np.float32(0)
-        )  # the product may be rounded onto the edge
+        # The product may be rounded onto the edge.
+        last = np.nextafter(np.array(crop.shape[1::-1], np.float32), np.float32(0))
         moved[:, :2] = np.minimum(moved[:, :2], last)
     crop = pad_to(crop, size.height, size.width)
     labels = {name: pad_to(raster[:, :, None], size.height, size.width)[:, :, 0] for name, raster in labels.items()}

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, one_line
 from harness.nn import pretrained
-from harness.nn.every_layer import every_layer
 
 if TYPE_CHECKING:
     import keras
@@ -60,16 +59,7 @@ def load_pretrained(network: keras.Model, source: str) -> None:
     if source == "none":
         return
     trained = {layer.name: layer.get_weights() for layer in _trained(source).layers if layer.weights}
-    known = {layer.name: layer for layer in every_layer(network) if layer.name in trained}
-    if not known:
-        raise HarnessError(
-            f"{source}: none of {TITLE}'s layers ({next(iter(trained))}, …) is in network {network.name!r}"
-        )
-    for name, layer in known.items():
-        found, expected = ([tuple(array.shape) for array in arrays] for arrays in (trained[name], layer.weights))
-        if found != expected:
-            raise HarnessError(f"{source}: {name} has shapes {found}; expected {expected}")
-        layer.set_weights(trained[name])
+    pretrained.set_layers(network, trained, source, TITLE)
 
 
 def check(source: str) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from harness.errors import HarnessError
+from harness.nn.every_layer import every_layer
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +30,25 @@ def imagenet(name: str, title: str) -> keras.Model:
             f"the ImageNet weights of {title} cannot be downloaded ({error}). Connect once, or give --pretrained PATH of "
             f"a Keras {title} file, or --pretrained none to train from scratch."
         ) from None
+
+
+def set_layers(network: keras.Model, weights: Mapping[str, Sequence[np.ndarray]], source: str, title: str) -> None:
+    """Sets the layers of `network`, and of networks within it, that `weights` has arrays for, in Keras order.
+
+    Raises:
+        HarnessError: it has none of them, or one of other shapes. `source` is what `weights` were read from, `title` their
+            network.
+    """
+    known = {layer.name: layer for layer in every_layer(network) if layer.name in weights}
+    if not known:
+        raise HarnessError(
+            f"{source}: none of {title}'s layers ({next(iter(weights))}, …) is in network {network.name!r}"
+        )
+    for name, layer in known.items():
+        found, expected = ([tuple(array.shape) for array in arrays] for arrays in (weights[name], layer.weights))
+        if found != expected:
+            raise HarnessError(f"{source}: {name} has shapes {found}; expected {expected}")
+        layer.set_weights(list(weights[name]))
 
 
 def require_file(path: Path, title: str) -> None:

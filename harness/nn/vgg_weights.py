@@ -40,19 +40,10 @@ def load_pretrained(vgg: Vgg, network: keras.Model, source: str, last: str = "")
     weights = imagenet(vgg) if source == "imagenet" else read(vgg, Path(source))
     names = vgg.layer_names()
     wanted = set(names[: names.index(last or names[-1]) + 1])
-    known = {layer.name: layer for layer in every_layer(network)}
-    if not wanted & known.keys():
-        raise HarnessError(f"{source}: none of {vgg.title}'s layers ({names[0]}, …) is in network {network.name!r}")
-    if f"{names[0]}_bn" not in known:
+    if f"{names[0]}_bn" not in {layer.name for layer in every_layer(network)}:
         weights = _without_normalisation(weights)
-    for layer in known.values():
-        if layer.name not in weights or layer.name.removesuffix("_bn") not in wanted:
-            continue
-        found = [tuple(array.shape) for array in weights[layer.name]]
-        expected = [tuple(variable.shape) for variable in layer.weights]
-        if found != expected:
-            raise HarnessError(f"{source}: {layer.name} has shapes {found}; expected {expected}")
-        layer.set_weights(list(weights[layer.name]))
+    weights = {name: arrays for name, arrays in weights.items() if name.removesuffix("_bn") in wanted}
+    pretrained.set_layers(network, weights, source, vgg.title)
 
 
 def check(vgg: Vgg, source: str) -> None:

@@ -29,9 +29,8 @@ class PointTrainer(keras.Model):
 
     def __init__(self, network: keras.Model, method: Method, options: ModelOptions, terms: Iterable[str] = ()) -> None:
         super().__init__(name="point_trainer")
-        self.autocast = (
-            False  # heads and maps stay float32 whatever the network computes in; its layers cast for themselves
-        )
+        # Heads and maps stay float32 whatever the network computes in; its layers cast for themselves.
+        self.autocast = False
         self._error = keras.metrics.Mean("mae")
         self._terms = {name: keras.metrics.Mean(f"{name}_loss") for name in terms}
         self.network = network

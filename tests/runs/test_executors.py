@@ -23,8 +23,9 @@ from made_records import make_record
 from harness.host.plugins import load_host
 from harness.runs import records
 from harness.runs.executors import Job, Settings, cell_process, job_of, local, remote
-from harness.runs.executors.cell_process import LOCK, STATE
+from harness.runs.executors.cell_process import LOCK
 from harness.runs.plan import plan_cells
+from harness.training.state import STATE
 
 pytestmark = pytest.mark.system
 
@@ -146,12 +147,6 @@ def test_what_an_engine_finds_running_elsewhere_is_no_failure(monkeypatch: pytes
     said: list[str] = []
     assert remote.received(job, answer, said.append) is None
     assert said == [f"{tmp_path}: another bench is running this cell"] and not (tmp_path / records.FILE).exists()
-
-
-def test_the_names_of_files_that_a_cell_leaves_are_agreed_on() -> None:
-    from harness.training import state
-
-    assert state.STATE == STATE
 
 
 def test_a_plugin_behind_a_link_keeps_the_name_it_was_planned_under(tmp_path: Path) -> None:

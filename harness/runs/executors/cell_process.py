@@ -19,11 +19,11 @@ from harness.runs import records
 from harness.runs.cell import CellRequest, to_json
 from harness.runs.executors import Job
 from harness.runs.records import Record
+from harness.training.state import STATE
 
 LOG = "log.txt"
 LOCK = ".lock"
 REQUEST = "request.json"
-STATE = "state.npz"  # as `harness.training.state` calls it, which needs Keras
 LAST_LINES = 8
 GRACE_SECONDS = 5.0
 
