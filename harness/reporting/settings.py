@@ -53,18 +53,21 @@ def earlier(record: Record) -> str:
     """
     if not is_common(record):
         return ""
-    then, now = ({**LEFT_OUT, **_fields(recipe)} for recipe in (record.identity["recipe"], _today(record).as_json()))
-    both = sorted(then.keys() & now.keys())
-    return ",".join(f"{name}={_text(then[name])}" for name in both if _text(then[name]) != _text(now[name]))
+    return _unlike(
+        *({**LEFT_OUT, **_fields(recipe)} for recipe in (record.identity["recipe"], _today(record).as_json()))
+    )
 
 
 def earlier_budget(record: Record) -> str:
     """How a record's built-in budget differs from what its name stands for today: "crop=64,epochs=16"; "" where it does not."""
-    then = record.identity.get("budget", {})
     if asked_of(record, "budget") or record.budget not in BUDGETS:
         return ""
-    now = BUDGETS[record.budget].as_json()
-    both = sorted(then.keys() & now.keys() - {"name"})
+    return _unlike(record.identity.get("budget", {}), BUDGETS[record.budget].as_json())
+
+
+def _unlike(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What `then` has otherwise than `now`, of the fields that both know."""
+    both = sorted(then.keys() & now.keys())
     return ",".join(f"{name}={_text(then[name])}" for name in both if _text(then[name]) != _text(now[name]))
 
 
