@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import localisation
 from harness.data.datasets.folder import check_name, pictures_in
-from harness.data.regions import counted_inside, points_inside, polygon_mask
+from harness.data.regions import counted_inside, polygon_mask
 from harness.errors import DataError, HarnessError
 from harness.files.atomic import written
 from harness.files.images import read_image
@@ -174,13 +173,17 @@ def located(
 ) -> Pointed:
     """Writes the picture with its points drawn over it, and their table, to NAME_METHOD_points.png and .csv in `folder`;
     those outside of all regions are left out. `name`: its stem where None."""
-    density, stride, mask = prediction.density, prediction.method.stride, None
+    from harness.training import prediction as predicted
+
+    found, stride, mask = (
+        predicted.Prediction(prediction.density, prediction.candidates),
+        prediction.method.stride,
+        None,
+    )
     if regions:
-        density, mask = _inside(picture, prediction, regions), _mask(picture, prediction, regions)
-    size = prediction.height, prediction.width
-    points = localisation.points_of(density, prediction.candidates, stride, size, mask)
-    if mask is not None and prediction.candidates is not None:
-        points = points_inside(points, mask)
+        mask = _mask(picture, prediction, regions)
+        found = replace(found, density=counted_inside(found.density, found.candidates, mask, stride))
+    points = predicted.points_of(found, stride, (prediction.height, prediction.width), mask)
     if not np.isfinite(points).all():
         raise HarnessError(
             f"{picture}: {prediction.method.name} predicts a point that is not finite; its weights are broken"
