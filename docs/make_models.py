@@ -42,7 +42,7 @@ AS_RECORDED = (
 
 def card_of(record: records.Record, kind: str, benchmark: Benchmark) -> models.Card:
     """The card of a finished run with its weights as they are; exits where its record does not say all that a card must."""
-    row = comparisons([record])[0].rows[0]
+    row = comparisons([record], benchmarks={benchmark.name: benchmark})[0].rows[0]
     data, model, results, crops = record.data, record.model, record.results, crops_seen(record)
     if not (data and model and results and crops and row.mae and row.rmse):
         raise SystemExit(f"{record.name}: status {record.status}; expected a finished run")

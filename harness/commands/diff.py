@@ -12,6 +12,7 @@ import click
 @click.argument("after", type=click.Path(path_type=Path, file_okay=False))
 def command(before: Path, after: Path) -> None:
     """What changed from the runs in BEFORE to those in AFTER, as markdown for a pull request."""
+    from harness.commands import load
     from harness.errors import HarnessError
     from harness.reporting.difference import difference
     from harness.runs.records import read_all
@@ -20,7 +21,7 @@ def command(before: Path, after: Path) -> None:
         if not folder.is_dir():
             raise HarnessError(f"{folder}: no such folder of runs")
     sides = [read_all([folder]) for folder in (before, after)]
-    click.echo(difference(sides[0][0], sides[1][0]))
+    click.echo(difference(sides[0][0], sides[1][0], load(()).benchmarks))
     for _, unreadable in sides:
         for item in unreadable:
             click.echo(f"harness: {item.path}: {item.reason}", err=True)

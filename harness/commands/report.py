@@ -71,7 +71,7 @@ def command(
     runtimes, bad = read_runtimes(runs)
     unreadable += bad
     host = load(plugin_files)
-    found = comparisons(records, all_versions)
+    found = comparisons(records, all_versions, host.benchmarks)
     with errors_said(host):
         tables = write.tables_of(found, [record for one in found for record in one.records], runtimes, host)
         texts = write.files(tables, found, records, unreadable, host, folders)

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from harness.method import Method
 from harness.reporting import trained
-from harness.reporting.comparison import GAP, LEFT, gap, mark_complete, published_of, section_of, table_name, title_of
+from harness.reporting.beside import GAP, gap, published_of
+from harness.reporting.comparison import LEFT, mark_complete, section_of, table_name, title_of
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, paired
 from harness.reporting.settings import settings_of
-from harness.reporting.tables import Table, printed, scored, signed, words
+from harness.reporting.tables import Table, digits_of, printed, scored, signed, words
 from harness.reporting.versions import line_of
 
 
@@ -40,18 +41,19 @@ def _table(
     lines = []
     notes = ["against the whole method: difference of MAE, image by image, with its 95 % interval"]
     shares = [trained.share(row, methods) for row in rows]
+    digits = digits_of(row.mae for row in rows)
     for row, share in zip(rows, shares, strict=True):
         found = published_of(values, row.method, comparison.key.dataset, "mae")
         whole = _whole(method, row, rows)
-        difference = paired(whole.records, row.records) if whole and row.records else None
+        difference = paired(whole.strata, row.strata) if whole else None
         lines.append(
             [
                 words(row.title_with_missing),
-                scored(row.mae),
-                scored(row.rmse),
-                signed(difference),
+                scored(row.mae, digits),
+                scored(row.rmse, digits),
+                signed(difference, digits),
                 printed(found),
-                gap(row, found),
+                gap(row, found, digits),
                 trained.as_cell(share),
             ]
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MOST_DECADES = 6
+MARGIN = 1.08  # of a logarithmic axis beyond its values
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def between(bottom: float, top: float, frame: Frame, upright: bool = False) -> A
 
 
 def decades(values: Sequence[float], frame: Frame, upright: bool = False) -> Axis:
-    """Logarithmic over values above zero: from the tick below them to the tick above, at most eight ticks."""
+    """Logarithmic over values above zero, from the lowest to the highest, or to round numbers outside where none are within."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     if high - low > MOST_DECADES:
         step = -(-(high - low) // MOST_DECADES)
@@ -58,8 +59,10 @@ def decades(values: Sequence[float], frame: Frame, upright: bool = False) -> Axi
     else:
         factors = (1, 2, 5) if high - low <= 2 else (1,)
         marks = [float(f"{factor}e{power}") for power in range(low, high + 1) for factor in factors]
-    below = max((mark for mark in marks if mark <= min(values)), default=marks[0])
-    above = min((mark for mark in marks if mark >= max(values) and mark > below), default=marks[-1])
+    below, above = min(values) / MARGIN, max(values) * MARGIN
+    if sum(below <= mark <= above for mark in marks) < 2:
+        below = max((mark for mark in marks if mark <= min(values)), default=marks[0])
+        above = min((mark for mark in marks if mark >= max(values) and mark > below), default=marks[-1])
     first, last = math.log10(below), math.log10(above)
     begin, end = frame.ends(upright)
     ticks = tuple(mark for mark in marks if below <= mark <= above)

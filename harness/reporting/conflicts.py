@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.reporting.published import PublishedValue
+from harness.reporting.published import PublishedValue, decimals, half_a_unit
 
 AVERAGE = "average"
 ROUNDING = (
@@ -16,10 +16,11 @@ ROUNDING = (
 
 @dataclass(frozen=True)
 class Conflict:
-    """Several values for one quantity, or an average that is not the mean of its parts.
+    """Several values for one quantity, an average that is not the mean of its parts, or an RMSE below its MAE.
 
     Attributes:
-        kind: "disagreement", "rounding" (a disagreement that is gone with the fewest printed decimals), or "average".
+        kind: "disagreement", "rounding" (a disagreement that is gone with the fewest printed decimals), "average", or
+            "impossible" (no errors have a root mean square below their mean).
         where: method, dataset, scene or category, metric.
         values: (value, who printed it).
     """
@@ -32,7 +33,7 @@ class Conflict:
 def conflicts(values: Iterable[PublishedValue]) -> list[Conflict]:
     """Every conflict among `values`, in a fixed order."""
     values = list(values)
-    return _disagreements(values) + _averages(values)
+    return _disagreements(values) + _averages(values) + _impossible(values)
 
 
 def _disagreements(values: list[PublishedValue]) -> list[Conflict]:
@@ -50,9 +51,8 @@ def _disagreements(values: list[PublishedValue]) -> list[Conflict]:
 
 
 def _kind(values: set[float]) -> str:
-    fewest = min(len(f"{value:g}".partition(".")[2]) for value in values)
-    half = 0.5 * 10**-fewest * 1.001
-    return "rounding" if max(values) - min(values) <= half else "disagreement"
+    fewest = min(map(decimals, values))
+    return "rounding" if max(values) - min(values) <= half_a_unit(fewest) else "disagreement"
 
 
 def _averages(values: list[PublishedValue]) -> list[Conflict]:
@@ -72,3 +72,20 @@ def _averages(values: list[PublishedValue]) -> list[Conflict]:
                 Conflict("average", f"{method} {dataset}", (printed, (round(mean, 3), "mean of the printed scenes")))
             )
     return found
+
+
+def _impossible(values: list[PublishedValue]) -> list[Conflict]:
+    pairs: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+    for value in values:
+        key = (value.method, value.dataset, value.scene + value.category, f"{value.paper}, {value.table}")
+        if value.metric in ("mae", "rmse"):
+            pairs[key][value.metric] = value.value
+    return [
+        Conflict(
+            "impossible",
+            " ".join(filter(None, key[:3])),
+            ((both["rmse"], f"RMSE below the MAE {both['mae']:g}, {key[3]}"),),
+        )
+        for key, both in sorted(pairs.items())
+        if both.get("rmse", both.get("mae", 0.0)) < both.get("mae", 0.0)
+    ]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.version import Version
 
+from harness.benchmark import Benchmark
 from harness.reporting.asked import asked_budget_label, asked_label
 from harness.reporting.comparison import LEFT, title_of
 from harness.reporting.rows import Row, TableKey, comparisons, paired
 from harness.reporting.settings import differing, settings_of
-from harness.reporting.tables import Cell, Table, scored, signed, words
+from harness.reporting.tables import Cell, Table, digits_of, scored, signed, words
 from harness.reporting.versions import fingerprint_of, line_of, order_of, told_apart
 from harness.runs.records import Record
 
@@ -52,13 +53,15 @@ class Side:
         return {record.id: record.status for record in self.row.runs}
 
 
-def difference(before: Sequence[Record], after: Sequence[Record]) -> str:
+def difference(
+    before: Sequence[Record], after: Sequence[Record], benchmarks: Mapping[str, Benchmark] | None = None
+) -> str:
     """Markdown: each method on each benchmark before and after, the paired difference, and what came or went.
 
     Rows of all versions of a plugin and of all sets of files stand apart. One that is on both sides is set against itself,
-    one of a new version or of new files against what it came in the place of.
+    one of a new version or of new files against what it came in the place of. `benchmarks` are those that are known by name.
     """
-    first, second = _sides(before), _sides(after)
+    first, second = (_sides(records, benchmarks) for records in (before, after))
     lines: dict[str, list[tuple[Cell, ...]]] = {}
     alike = 0
     for place in sorted(first.keys() | second.keys()):
@@ -80,10 +83,10 @@ def difference(before: Sequence[Record], after: Sequence[Record]) -> str:
     return "\n\n".join([*parts, note, end] if parts else ["No differences.", end])
 
 
-def _sides(records: Sequence[Record]) -> dict[Place, list[Side]]:
+def _sides(records: Sequence[Record], benchmarks: Mapping[str, Benchmark] | None) -> dict[Place, list[Side]]:
     """Every row that `records` make, by its place, older versions first."""
     sections: dict[str, list[tuple[TableKey, Row]]] = defaultdict(list)
-    for comparison in comparisons(records, all_versions=True):
+    for comparison in comparisons(records, all_versions=True, benchmarks=benchmarks):
         sections[title_of(comparison)] += [(comparison.key, row) for row in comparison.rows]
     found: dict[Place, list[Side]] = defaultdict(list)
     for section, rows in sections.items():
@@ -132,11 +135,12 @@ def _older(one: Side, other: Side) -> bool:
 
 
 def _cells(old: Row | None, new: Row | None) -> tuple[Cell, ...]:
+    digits = digits_of(row.mae for row in (old, new) if row)
     if old is None:
-        return Cell(), scored(new.mae if new else None), Cell(), words("new")
+        return Cell(), scored(new.mae if new else None, digits), Cell(), words("new")
     if new is None:
-        return scored(old.mae), Cell(), Cell(), words("gone")
-    change = paired(old.records, new.records) if old.records and new.records else None
+        return scored(old.mae, digits), Cell(), Cell(), words("gone")
+    change = paired(old.strata, new.strata)
     if not new.records or not old.records:
         what = f"now {new.runs[0].status}, was {old.runs[0].status}"
     elif change is None:
@@ -154,4 +158,4 @@ def _cells(old: Row | None, new: Row | None) -> tuple[Cell, ...]:
         what += f"; trained with {settings}"
     if fingerprint_of(was) != fingerprint_of(now):
         what += f"; data {fingerprint_of(was)[:8]} → {fingerprint_of(now)[:8]}"
-    return scored(old.mae), scored(new.mae), signed(change), words(what)
+    return scored(old.mae, digits), scored(new.mae, digits), signed(change, digits), words(what)

@@ -6,48 +6,58 @@ import html
 from collections.abc import Sequence
 
 from harness.reporting import graphs
-from harness.reporting.comparison import section_of, table_name
-from harness.reporting.figures import COLOURS, WIDE
+from harness.reporting.comparison import section_of, table_name, title_of
+from harness.reporting.figures import WIDE
 from harness.reporting.rows import Comparison
 
 LINE, COLUMNS = 18, 2  # of the legend: the height of a line in pixels, and how many names stand in it
+HEAD = 26  # pixels for the title
 LIGHT = ("#fff", "#1c2330", "#5b6676", "#d9dee6")  # ground, ink, faint, rule: as report.css has them
 DARK = ("#12161d", "#e6e9ef", "#98a2b3", "#323a46")
 SERIES = (
     *("#2f7ed8", "#e8743b", "#19a979", "#d33682", "#8c6bb1"),
     *("#b58900", "#17a2b8", "#c0392b", "#7f8c8d", "#6ab04c"),
+    *("#34568b", "#a0522d", "#e056fd", "#556b2f"),
 )
 
 
 def figure_files(found: Sequence[Comparison]) -> dict[str, str]:
     """SVG by file name: of each comparison the validation error against the crops trained on, where its records hold any."""
     files: dict[str, str] = {}
+    colours = graphs.colours_of(found)
     for comparison in found:
-        parts = graphs.parts_of(comparison, section_of(comparison.key))
+        parts = graphs.parts_of(comparison, section_of(comparison.key), colours)
         svg = graphs.learning(parts).svg if parts and not comparison.proves_only else ""
         name = f"{table_name(comparison.key, 'learning')}.svg"
         if svg and name not in files:  # another set of files has the same name; the longest training comes first
-            files[name] = standalone(svg, [part.title for part in parts])
+            files[name] = standalone(svg, title_of(comparison), [(part.title, part.colour) for part in parts])
     return files
 
 
-def standalone(svg: str, names: Sequence[str]) -> str:
-    """A chart of the page as a file: `names` are those of its series, in order. Light or dark as the reader's screen is."""
+def standalone(svg: str, title: str, names: Sequence[tuple[str, int]]) -> str:
+    """A chart of the page as a file, under its `title`; light or dark as the reader's screen is.
+
+    Args:
+        names: of its series, in order, each with its colour.
+    """
     lines = -(-len(names) // COLUMNS)
-    height = WIDE.height + LINE * lines + 6
+    height = HEAD + WIDE.height + LINE * lines + 6
     legend = []
-    for number, name in enumerate(names):
+    for number, (name, colour) in enumerate(names):
         x = WIDE.left + (number % COLUMNS) * (WIDE.width - WIDE.left) / COLUMNS
-        y = WIDE.height + LINE * (number // COLUMNS) + 12
+        y = HEAD + WIDE.height + LINE * (number // COLUMNS) + 12
         legend.append(
-            f'<g class="series c{number % COLOURS}"><rect x="{x:.0f}" y="{y - 9}" width="10" height="10"/></g>'
+            f'<g class="series c{colour}"><rect x="{x:.0f}" y="{y - 9}" width="10" height="10"/></g>'
             f'<text class="name" x="{x + 15:.0f}" y="{y}">{html.escape(name)}</text>'
         )
     body = svg[svg.index(">") + 1 : svg.rindex("</svg>")]
     size = f'width="{WIDE.width}" height="{height}" viewBox="0 0 {WIDE.width} {height}"'
+    said = html.escape(title)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" font-family="system-ui, sans-serif">'
-        f'<style>{_style()}</style><rect class="ground" width="{WIDE.width}" height="{height}"/>{body}{"".join(legend)}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" font-family="system-ui, sans-serif"><title>{said}</title>'
+        f'<style>{_style()}</style><rect class="ground" width="{WIDE.width}" height="{height}"/>'
+        f'<text class="name" x="{WIDE.left}" y="{HEAD - 8}">{said}</text>'
+        f'<g transform="translate(0 {HEAD})">{body}</g>{"".join(legend)}</svg>\n'
     )
 
 

@@ -30,17 +30,17 @@ class Floor:
     rmse: Score
 
 
-def floors(records: Iterable[Record]) -> tuple[Floor, ...]:
+def floors(records: Iterable[Record], alike: int = 1) -> tuple[Floor, ...]:
     """The mean's and the median's, of the finished ones of `records`; the median's only where each fold has a record of it."""
     finished = sorted((record for record in records if record.status == "ok"), key=lambda record: record.name)
     one_a_fold = {record.fold: record for record in finished}
-    drawn = strata(list(one_a_fold.values()))
+    drawn = strata(list(one_a_fold.values()), alike)
     found = []
     for of in (MEAN, MEDIAN):
         by_fold = {record.fold: value for record in finished if (value := _constant(record, of)) is not None}
         if drawn and by_fold.keys() == one_a_fold.keys():
             groups = [(stratum.true, np.full_like(stratum.true, by_fold[stratum.fold])) for stratum in drawn]
-            found.append(Floor(of, by_fold, score(groups, metrics.MAE), score(groups, metrics.RMSE)))
+            found.append(Floor(of, by_fold, score(groups, metrics.MAE, alike), score(groups, metrics.RMSE, alike)))
     return tuple(found)
 
 
@@ -50,12 +50,12 @@ def over(floors: Sequence[Floor], drawn: Sequence[Stratum]) -> Score | None:
         return None
     lowest = min(floors, key=lambda floor: floor.mae.value)
     errors = [(np.abs(lowest.by_fold[one.fold] - one.true), np.abs(one.predicted - one.true)) for one in drawn]
-    return score(errors, DIFFERENCE)
+    return score(errors, DIFFERENCE, drawn[0].alike)
 
 
-def score(groups: Sequence[metrics.Group], metric: metrics.ImageMean) -> Score:
-    """`metric` averaged over runs (folds, seeds), with its interval; images are drawn within each of `groups`."""
-    low, high = metrics.bootstrap_interval(groups, metric)
+def score(groups: Sequence[metrics.Group], metric: metrics.ImageMean, alike: int = 1) -> Score:
+    """`metric` averaged over runs (folds, seeds), with its interval: images drawn within each of `groups`, `alike` at once."""
+    low, high = metrics.bootstrap_interval(groups, metric, alike=alike)
     return Score(metrics.grouped_mean(groups, metric), low, high)
 
 

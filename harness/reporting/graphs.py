@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.reporting import figures
 from harness.reporting.crops_seen import crops_seen
 from harness.reporting.figures import Series
-from harness.reporting.groups import LEVELS
+from harness.reporting.groups import levels_of
 from harness.reporting.rows import Comparison, Row
 from harness.runs.records import ImageCount, Record
 
 MOST_POINTS = 400  # dots of one method in a scatter
 MOST_BINS = 8
 LEAST_A_BIN = 4  # images, where there are enough for two bins
-WIDE_RANGE = 20  # largest over smallest value from which an axis is logarithmic
+LEAST_APART = 0.02  # of the length of the (logarithmic) axis: bins that end nearer to each other are one
+LATE = 0.2  # the last part of the crops: a row whose lowest error lies there may still be learning
+WIDE_RANGE = 10  # largest over smallest value from which an axis is logarithmic
 
 
 @dataclass(frozen=True)
 class Part:
-    """One method's part of the page: its row, and where its line in the table, its curve and the rest of it are."""
+    """One method's part of the page: its row, its colour, and where its line in the table, its curve and the rest are."""
 
     row: Row
-    number: int
+    colour: int
     anchor: str
 
     @property
@@ -62,28 +64,50 @@ class Terms:
     curves: str
 
 
-def parts_of(comparison: Comparison, anchor: str) -> tuple[Part, ...]:
-    """The methods that one figure has room for, best first."""
+def colours_of(found: Sequence[Comparison]) -> dict[str, int]:
+    """A colour for each method (variants too) of a report, so that it has the same one in every figure as far as they go."""
+    methods = dict.fromkeys(row.method for comparison in found for row in comparison.rows if row.records)
+    return {method: number % figures.COLOURS for number, method in enumerate(methods)}
+
+
+def parts_of(comparison: Comparison, anchor: str, colours: Mapping[str, int] | None = None) -> tuple[Part, ...]:
+    """The methods that one figure has room for, best first. `colours` are those wanted; one that is taken gives way."""
     rows = [row for row in comparison.rows if row.records][: figures.COLOURS]
-    return tuple(Part(row, number, f"{anchor}-m{number}") for number, row in enumerate(rows))
+    free = list(range(figures.COLOURS))
+    found = []
+    for number, row in enumerate(rows):
+        wanted = (colours or {}).get(row.method, number)
+        colour = wanted if wanted in free else free[0]
+        free.remove(colour)
+        found.append(Part(row, colour, f"{anchor}-m{number}"))
+    return tuple(found)
 
 
 def learning(parts: Sequence[Part]) -> Figure:
     """The error by which checkpoints are chosen against crops trained on: of the validation images, or of the test's."""
     oracle = any(record.select == "test-oracle" for part in parts for record in part.row.records)
     images = "test" if oracle else "validation"
-    series = [Series(part.title, tuple(sorted(_validations(part.row).items())), part.at("curve")) for part in parts]
+    series = [
+        Series(part.title, tuple(sorted(_validations(part.row).items())), part.colour, part.at("curve"))
+        for part in parts
+    ]
     heights = [value for one in series for _, value in one.points]
     svg = figures.lines(series, "crops trained on", f"{images} MAE", _far_apart(heights), logarithmic_x=True)
     if not svg:
         return Figure("", "Error against crops trained on: left out, these records hold no validations in common")
-    falling = [
-        one.label for one in series if len(one.points) > 1 and one.points[-1][1] == min(b for _, b in one.points)
-    ]
-    caption = f"Error on the {images} images against crops trained on (the mean over a row's runs)."
+    falling = [one.label for one in series if len(one.points) > 1 and _lowest_at(one) >= (1 - LATE) * one.points[-1][0]]
+    caption = (
+        f"Error on the {images} images against crops trained on (the mean over a row's runs). Where the rate falls to zero "
+        f"every curve is flat at its end, whether or not more training would help."
+    )
     if falling:
-        caption += f" Lowest at the last look, so perhaps still learning: {', '.join(falling)}."
+        caption += f" Lowest in the last fifth, so perhaps still learning: {', '.join(falling)}."
     return Figure(svg, caption)
+
+
+def _lowest_at(one: Series) -> float:
+    """Where a curve is lowest, for the last time."""
+    return max(one.points, key=lambda point: (-point[1], point[0]))[0]
 
 
 def _validations(row: Row) -> dict[float, float]:
@@ -107,8 +131,9 @@ def terms(row: Row) -> Terms | None:
         Series(
             name.removesuffix("_loss"),
             tuple((float(epoch.epoch), epoch.terms[name]) for epoch in history if name in epoch.terms),
+            number,
         )
-        for name in names
+        for number, name in enumerate(names)
     ]
     curves = figures.lines(series, "epoch", "term of the loss", logarithmic=True)
     return Terms(row.title, tuple(one.label for one in series), curves) if curves else None
@@ -118,29 +143,43 @@ def clouds(parts: Sequence[Part]) -> tuple[Cloud, ...]:
     """One scatter a method, all of one scale."""
     series = []
     for part in parts:
-        images = _images(part.row)
-        step = max(1, len(images) // MOST_POINTS)
-        series.append(Series(part.title, tuple((image.true, image.predicted) for image in images[::step])))
+        shown = _images(part.row)[:: _step(part)]
+        series.append(Series(part.title, tuple((image.true, image.predicted) for image in shown), part.colour))
     ends = figures.shared_range(series)
     return tuple(
-        Cloud(part, figures.cloud(one, part.number, ends, "true count", "predicted count"))
+        Cloud(part, figures.cloud(one, ends, "true count", "predicted count"))
         for part, one in zip(parts, series, strict=True)
     )
 
 
+def clouds_told(parts: Sequence[Part]) -> str:
+    """Which test images the scatters show, where they are not all of every run."""
+    told = []
+    if (step := max(map(_step, parts), default=1)) > 1:
+        told.append(f"one image in {step} is shown")
+    if any(len({record.seed for record in part.row.records}) > 1 for part in parts):
+        told.append("of several seeds the first")
+    return "; ".join(told)
+
+
+def _step(part: Part) -> int:
+    return max(1, len(_images(part.row)) // MOST_POINTS)
+
+
 def levels(parts: Sequence[Part]) -> Figure:
-    """Error by number of heads."""
+    """Error by number of heads, over all runs of a row."""
+    found = levels_of(np.array([image.true for part in parts for image in _every(part.row)]))
+    if not found:
+        return Figure("", "Error by number of heads: left out, all images are of one level")
     series = []
     for part in parts:
         points = []
-        for number, (_, below, last) in enumerate(LEVELS):
-            errors = [abs(image.predicted - image.true) for image in _images(part.row) if below < image.true <= last]
+        for number, (_, below, last) in enumerate(found):
+            errors = [abs(image.predicted - image.true) for image in _every(part.row) if below < image.true <= last]
             if errors:
                 points.append((float(number), float(np.mean(errors))))
-        series.append(Series(part.title, tuple(points)))
-    several = any(len({record.seed for record in part.row.records}) > 1 for part in parts)
-    caption = f"Error by number of heads in the image{' (the first seed)' if several else ''}"
-    return Figure(figures.bars([name for name, _, _ in LEVELS], series, "MAE"), caption)
+        series.append(Series(part.title, tuple(points), part.colour))
+    return Figure(figures.bars([name for name, _, _ in found], series, "MAE"), "Error by number of heads in the image")
 
 
 def densities(parts: Sequence[Part]) -> Figure:
@@ -150,7 +189,9 @@ def densities(parts: Sequence[Part]) -> Figure:
 
 def sizes(parts: Sequence[Part]) -> Figure:
     """Error against the size of the image."""
-    return _binned(parts, "image size", "megapixels", lambda _, area: area)
+    figure = _binned(parts, "image size", "megapixels", lambda _, area: area)
+    told = "; groups may differ in how crowded they are, too" if figure.svg else ""
+    return replace(figure, caption=figure.caption + told)
 
 
 def _binned(parts: Sequence[Part], what: str, x_label: str, of: Callable[[ImageCount, float], float]) -> Figure:
@@ -162,7 +203,9 @@ def _binned(parts: Sequence[Part], what: str, x_label: str, of: Callable[[ImageC
     if values[0] == values[-1]:
         return Figure("", f"Error against {what}: left out, all images have {values[0]:.3g} {x_label}")
     bins = max(2, min(MOST_BINS, len(values) // LEAST_A_BIN))
-    edges = sorted({float(group[-1]) for group in np.array_split(np.array(values), bins) if len(group)})
+    ends = sorted({float(group[-1]) for group in np.array_split(np.array(values), bins) if len(group)})
+    least = (values[-1] / values[0]) ** LEAST_APART
+    edges = [end for end, after in zip(ends, [*ends[1:], float("inf")], strict=True) if after >= least * end]
     series = []
     for part in parts:
         points = []
@@ -175,7 +218,7 @@ def _binned(parts: Sequence[Part], what: str, x_label: str, of: Callable[[ImageC
             if inside:
                 middle, error = np.mean(inside, axis=0)
                 points.append((float(middle), float(error)))
-        series.append(Series(part.title, tuple(points)))
+        series.append(Series(part.title, tuple(points), part.colour))
     heights = [value for one in series for _, value in one.points]
     svg = figures.lines(series, x_label, "MAE", _far_apart(heights), logarithmic_x=True)
     caption = f"Error against {what}: means over {len(edges)} groups of about equally many images"
@@ -189,6 +232,11 @@ def _valued(row: Row, of: Callable[[ImageCount, float], float]) -> list[tuple[in
     if any(image.height is None or image.width is None for _, image in every):
         return []
     return [(fold, image, of(image, image.height * image.width / 1e6)) for fold, image in every]  # type: ignore[operator]
+
+
+def _every(row: Row) -> list[ImageCount]:
+    """The test images of every run."""
+    return [image for record in row.records for image in record.results.per_image]  # type: ignore[union-attr]
 
 
 def _images(row: Row) -> list[ImageCount]:

@@ -112,13 +112,14 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     edges = [float(part[-1]) for part in np.array_split(true, EQUAL_GROUPS) if len(part)]
     edges = sorted(set(edges))
     quarters = list(zip([-1.0, *edges[:-1]], edges, strict=True))
-    names = [f"{below + 1:.0f}–{last:.0f} heads" for below, last in quarters]
-    headers = ("method", *(name for name, _, _ in LEVELS), *names, "NAE", *(f"GAME({level})" for level in range(4)))
+    names = [f"{max(below + 1, true[0]):.0f}–{last:.0f} heads" for below, last in quarters]
+    levels = levels_of(true)
+    headers = ("method", *(name for name, _, _ in levels), *names, "NAE", *(f"GAME({level})" for level in range(4)))
     lines = []
     for row in rows:
         counted, predicted = _pooled(row)
         line = [words(row.title)]
-        for below, last in [*((below, last) for _, below, last in LEVELS), *quarters]:
+        for below, last in [*((below, last) for _, below, last in levels), *quarters]:
             inside = (below < counted) & (counted <= last)
             line.append(number(metrics.mae(counted[inside], predicted[inside]) if inside.any() else None))
         nae = metrics.nae(counted, predicted)
@@ -128,15 +129,23 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
         line += [number(float(value)) for value in games]
         lines.append([*line, number(float(np.mean(predicted - counted)), sign=True)])
     mark_complete(lines, rows, range(1, len(headers)))
-    sizes = [sum(below < value <= last for value in true) for _, below, last in LEVELS]
+    sizes = [sum(below < value <= last for value in true) for _, below, last in levels]
     runs = " of all runs together" if any(len(row.records) > 1 for row in rows) else ""
+    told = [f"{n} images {name}" for n, (name, _, _) in zip(sizes, levels, strict=True)]
     notes = (
-        f"MAE{runs} by true count: {', '.join(f'{n} images {name}' for n, (name, _, _) in zip(sizes, LEVELS, strict=True))}, "
-        f"and {len(names)} groups of about equal size",
-        "GAME(L): the error summed over 4^L equal regions of an image (Guerrero-Gómez-Olmedo et al., 2015)",
+        f"MAE{runs} by true count: {', '.join([*told, f'{len(names)} groups of about equal size of {len(true)} images'])}",
+        "NAE: the mean of the error divided by the true count, over images that have heads",
+        "GAME(L): the error summed over 4^L equal regions of an image; means over images (Guerrero-Gómez-Olmedo et al., 2015)",
         "bias: the mean of predicted less true counts; above zero where heads are counted that are not there",
     )
-    return _table(comparison, "counts", "by number of heads and place", (*headers, "bias"), lines, notes)
+    important = ("method", *names, "bias", "NAE", *headers[-3:])
+    return _table(comparison, "counts", "by number of heads and place", (*headers, "bias"), lines, notes, important)
+
+
+def levels_of(true: np.ndarray) -> list[tuple[str, float, float]]:
+    """Those of `LEVELS` that some image has; none where all images are of one, which would say what the whole table does."""
+    some = [(name, below, last) for name, below, last in LEVELS if ((below < true) & (true <= last)).any()]
+    return some if len(some) > 1 else []
 
 
 def _each_once(rows: Sequence[Row]) -> dict[tuple[int, str], float]:
@@ -163,8 +172,16 @@ def _table(
     headers: tuple[str, ...],
     lines: list[list[Cell]],
     notes: tuple[str, ...],
+    important: tuple[str, ...] = (),
 ) -> Table:
     rows, section = tuple(tuple(line) for line in lines), section_of(comparison.key)
     return Table(
-        table_name(comparison.key, kind), f"{title_of(comparison)}: {what}", headers, rows, notes, LEFT, section
+        table_name(comparison.key, kind),
+        f"{title_of(comparison)}: {what}",
+        headers,
+        rows,
+        notes,
+        LEFT,
+        section,
+        important,
     )

@@ -58,6 +58,7 @@ class Section:
     places: Mapping[str, Place]
     figures: tuple[Figure, ...]
     clouds: tuple[Cloud, ...]
+    clouds_told: str
     terms: tuple[Terms, ...]
     pictures: tuple[Picture, ...]
 
@@ -77,7 +78,8 @@ def page(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    sections = [_section(comparison, tables, folders) for comparison in found]
+    colours = graphs.colours_of(found)
+    sections = [_section(comparison, tables, folders, colours) for comparison in found]
     taken = {id(table) for section in sections for table in section.tables}
     rest = [table for table in tables if id(table) not in taken]
     first = [table for table in rest if table.name.startswith("all-")]
@@ -102,10 +104,12 @@ def page(
     )
 
 
-def _section(comparison: Comparison, tables: Sequence[Table], folders: Mapping[str, Path]) -> Section:
+def _section(
+    comparison: Comparison, tables: Sequence[Table], folders: Mapping[str, Path], colours: Mapping[str, int]
+) -> Section:
     anchor = section_of(comparison.key)
     own = tuple(table for table in tables if table.section == anchor)
-    parts = graphs.parts_of(comparison, anchor)
+    parts = graphs.parts_of(comparison, anchor, colours)
     measured = () if comparison.proves_only else parts  # of the others, what was learned and pictures, but no errors
     shown = tuple(pictures(parts, folders))
     charts = (graphs.learning, graphs.levels, graphs.densities, graphs.sizes)
@@ -119,6 +123,7 @@ def _section(comparison: Comparison, tables: Sequence[Table], folders: Mapping[s
         places={part.title: Place(part.anchor, _links(part, drawn[0] if drawn else None, shown)) for part in parts},
         figures=drawn,
         clouds=graphs.clouds(measured),
+        clouds_told=graphs.clouds_told(measured),
         terms=tuple(filter(None, (graphs.terms(part.row) for part in parts))),
         pictures=shown,
     )

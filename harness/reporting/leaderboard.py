@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from harness.host.plugins import Host
 from harness.reporting import proofs, published
 from harness.reporting.ablation import ablation_tables
-from harness.reporting.comparison import COMPACT, HEADERS, comparison_table, published_table
+from harness.reporting.comparison import COMPACT, HEADERS, comparison_table
 from harness.reporting.groups import group_tables
 from harness.reporting.localisation import localisation_table
 from harness.reporting.overall import overall_tables
+from harness.reporting.papers import published_table
 from harness.reporting.rows import Comparison, comparisons
 from harness.reporting.runtime import runtime_tables
 from harness.reporting.tables import Table
@@ -72,7 +73,7 @@ def leaderboard(tables: Sequence[Table], unreadable: Sequence[Unreadable]) -> st
 def compared(records: Iterable[Record], host: Host) -> list[Table]:
     """The comparison tables of `records` alone."""
     values = published.gather(host)
-    return [_table_of(found, values, host) for found in comparisons(records)]
+    return [_table_of(found, values, host) for found in comparisons(records, benchmarks=host.benchmarks)]
 
 
 def in_markdown(tables: Iterable[Table], level: int = 2, compact: bool = False) -> str:

@@ -13,14 +13,14 @@ from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, words
 from harness.runs.records import Record
 
-POINTS, NUMBER, COUNTED = "points", "how many", "heads counted"
+POINTS, NUMBER, COUNTED = "points from", "points predicted", "heads counted"
 OWN, PEAKS = "its own", "peaks"
 NOTES = (
     "one-to-one matches of predicted points and annotated heads, as many as can be made of pairs within the tolerance, summed "
     "over a run's test images; means over runs. Higher is better",
-    f"points: {OWN}, or {PEAKS}: the highest local maxima of the density, as many as it counts heads where it has so many. "
-    f"Two neighbouring cells are hardly ever both peaks, so that coarse densities have too few in a dense crowd: see {NUMBER} "
-    f"beside {COUNTED}, of a run's test images together",
+    f"{POINTS}: {OWN} (the method says where heads are), or {PEAKS}: the highest local maxima of the density, as many as it "
+    f"counts heads where it has so many. Two neighbouring cells are hardly ever both peaks, so that coarse densities have too "
+    f"few in a dense crowd: see {NUMBER} beside {COUNTED}, of a run's test images together",
 )
 BOXES = "box small, box large: within half the shorter side, half the diagonal of the head's box (NWPU-Crowd)"
 
@@ -38,10 +38,18 @@ def localisation_table(comparison: Comparison) -> Table | None:
         f"{title_of(comparison)}: localisation",
         ("method", POINTS, NUMBER, COUNTED, *headers),
         tuple((words(row.title), _points(row), *_numbers(row), *_cells(runs, names)) for row, runs in rows),
-        NOTES + ((BOXES,) if any(name.startswith("box") for name in names) else ()),
+        (*NOTES, _annotated(comparison)) + ((BOXES,) if any(name.startswith("box") for name in names) else ()),
         LEFT | {POINTS},
         section_of(comparison.key),
+        ("method", *(header for header in headers if header.startswith("F1")), NUMBER, COUNTED, POINTS),
     )
+
+
+def _annotated(comparison: Comparison) -> str:
+    """How many heads there are to find; tolerances are in pixels of the pictures as they are read."""
+    row = next(row for row in comparison.rows if row.records)
+    heads = sum(stratum.true[0].sum() for stratum in row.strata)
+    return f"{heads:,.0f} heads are annotated; tolerances are in pixels of the pictures as networks see them"
 
 
 def scores(record: Record) -> dict[str, tuple[float, float, float]]:

@@ -10,7 +10,7 @@ from harness.reporting.asked import in_name
 from harness.reporting.comparison import LEFT, row_title
 from harness.reporting.crops_seen import longest
 from harness.reporting.rows import Comparison, Row
-from harness.reporting.tables import Cell, Table, number, ranked, scored, words
+from harness.reporting.tables import Cell, Table, digits_of, number, ranked, scored, words
 from harness.reporting.versions import Line, line_of, told_apart
 
 BENCHMARKS = {
@@ -58,7 +58,9 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
         identities, key=lambda one: (one not in ranks, ranks.get(one, 0.0), _errors(placed[one]), titles[one])
     )
     cells = [
-        ranked([scored(row.mae) if row else Cell() for row in column])
+        ranked(
+            [scored(row.mae, digits_of(other.mae for other in column if other)) if row else Cell() for row in column]
+        )
         for column in zip(*(placed[one] for one in ordered), strict=True)
     ]
     lines = [
@@ -75,9 +77,9 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
             "Mean rank: over the methods that have all six, and for them alone; the others show how many they have, and no "
             "mean is taken over what happens to be there"
             if ranks
-            else "There are mean ranks of methods that have all six; as yet none has"
+            else "Methods that have all six are ranked by their mean place; as yet none has"
         ),
-        f"the six are {', '.join(BENCHMARKS.values())}",
+        f"the six are {', '.join(BENCHMARKS.values())}; others have tables of their own",
         "a cell is there when every fold of every seed begun has finished",
     ]
     for name, tables in sorted(found.items()):

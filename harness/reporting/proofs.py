@@ -8,20 +8,14 @@ from harness import localisation
 from harness.metrics import Metric
 from harness.reporting import extra
 from harness.reporting.asked import budget_told, recipe_told
-from harness.reporting.comparison import (
-    LEFT,
-    data_lines,
-    left_out_lines,
-    section_of,
-    table_name,
-    title_of,
-    training_cells,
-)
+from harness.reporting.captions import data_lines, left_out_lines
+from harness.reporting.comparison import LEFT, section_of, table_name, title_of, training_cells
 from harness.reporting.rows import Comparison
 from harness.reporting.tables import Table, words
+from harness.reporting.trained import MINUTES
 
 TESTED = "trained and tested"
-HEADERS = ("method", "result", "runs", "seeds", "train min", "pretrained", "precision", "device")
+HEADERS = ("method", "result", "runs", "seeds", MINUTES, "pretrained", "precision", "device")
 MEANING = (
     "this budget shows that everything runs. Errors after so little training say nothing of a method: they are in its records "
     "alone; a longer budget prints them (`--budget quick`, `standard`)"

@@ -1,10 +1,10 @@
 """The papers' own numbers, gathered from the plugins.
 
-A file is YAML: `paper`, and `tables`, each with `table` (which table of which paper) and `rows` of `method`, `dataset` and any
-of the metrics `mae`, `rmse` (what papers print as MSE), `nae`, `megabytes` (of weights), `seconds` (an image); `scenes` maps
-scenes to MAE ("average" to the printed average), `categories` maps categories of images to metrics; `game` lists GAME(0) and
-up. `method` is a method's name here (with its variant in brackets) where it has one, else as the paper prints it. Values are
-copied as printed and never corrected.
+A file is YAML: `paper`, and `tables`, each with `table` (which table of which paper) and `rows` of `method`, `dataset` and
+any of the metrics `mae`, `rmse` (what papers print as MSE), `mse` (what they print as MSE and, by its size, took no root
+of), `nae`, `megabytes` (of weights), `seconds` (an image); `scenes` maps scenes to MAE ("average" to the printed average),
+`categories` maps categories of images to metrics; `game` lists GAME(0) and up. `method` is a method's name here (with its
+variant in brackets) where it has one, else as the paper prints it. Values are copied as printed and never corrected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness.errors import nearest
 from harness.host.plugins import Host
 
-METRICS = ("mae", "rmse", "nae", "megabytes", "seconds")
+METRICS = ("mae", "rmse", "mse", "nae", "megabytes", "seconds")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class _Metrics(BaseModel):
     model_config = ConfigDict(extra="forbid")
     mae: float | None = None
     rmse: float | None = None
+    mse: float | None = None
     nae: float | None = None
     megabytes: float | None = None
     seconds: float | None = None
@@ -158,6 +159,16 @@ def _values(paper: str, table: str, row: _Row) -> list[PublishedValue]:
         PublishedValue(paper, table, row.method, row.dataset, f"game{n}", value) for n, value in enumerate(row.game)
     ]
     return categories + scenes + game
+
+
+def decimals(value: float) -> int:
+    """How many `value` is printed with."""
+    return len(f"{value:g}".partition(".")[2])
+
+
+def half_a_unit(decimals: int) -> float:
+    """How far a value printed with so many may be from what it stands for."""
+    return 0.5 * 10**-decimals * 1.001
 
 
 def gather(host: Host) -> list[PublishedValue]:

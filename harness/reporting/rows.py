@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness import metrics
+from harness.benchmark import Benchmark
 from harness.reporting.asked import budget_label, proves_only, recipe_label
 from harness.reporting.crops_seen import longest
 from harness.reporting.floors import DIFFERENCE, Floor, floors, over, score
@@ -85,20 +86,29 @@ class Comparison:
         return proves_only(self.key.budget)
 
 
-def comparisons(records: Iterable[Record], all_versions: bool = False) -> list[Comparison]:
-    """The tables that `records` make: by benchmark; of each those of the longest training first, and of a single method last.
+def comparisons(
+    records: Iterable[Record], all_versions: bool = False, benchmarks: Mapping[str, Benchmark] | None = None
+) -> list[Comparison]:
+    """The tables that `records` make: by benchmark, those known first and in their order; of each those of the longest training
+    first, and of a single method last.
 
     Args:
         all_versions: keep the rows of superseded versions of plugins (`harness.reporting.versions`).
+        benchmarks: those that are known by name; they say of which the images are frames of one video, for intervals.
     """
+    known = benchmarks or {}
     groups: dict[TableKey, list[Record]] = defaultdict(list)
     for record in records:
         data = str(record.identity.get("data"))
         key = TableKey(record.dataset, recipe_label(record), budget_label(record), record.select, data)
         groups[key].append(record)
     return [
-        _comparison(replace(key, tested=number), part, all_versions)
-        for key in sorted(groups, key=lambda key: (key.dataset, _alone(groups[key]), -longest(groups[key]), key))
+        _comparison(
+            replace(key, tested=number), part, all_versions, known[key.dataset].alike if key.dataset in known else 1
+        )
+        for key in sorted(
+            groups, key=lambda key: (_place(key.dataset, known), _alone(groups[key]), -longest(groups[key]), key)
+        )
         for number, part in enumerate(by_test_images(groups[key]))
     ]
 
@@ -108,7 +118,11 @@ def _alone(records: Sequence[Record]) -> bool:
     return len({(record.method, record.variant) for record in records}) == 1
 
 
-def _comparison(key: TableKey, records: list[Record], all_versions: bool) -> Comparison:
+def _place(dataset: str, known: Mapping[str, Benchmark]) -> tuple[int, str]:
+    return list(known).index(dataset) if dataset in known else len(known), dataset
+
+
+def _comparison(key: TableKey, records: list[Record], all_versions: bool, alike: int) -> Comparison:
     lines: dict[Line, list[Record]] = defaultdict(list)
     groups: dict[tuple[Line, str], list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: record.name):
@@ -118,8 +132,8 @@ def _comparison(key: TableKey, records: list[Record], all_versions: bool) -> Com
     shown = [group for (line, _), group in groups.items() if line not in hidden]
     titles = told_apart([group[0] for group in shown])
     kept = tuple(record for record in records if line_of(record) not in hidden)
-    under = floors(kept)
-    rows = sorted((_row(group, title, under) for group, title in zip(shown, titles, strict=True)), key=_order)
+    under = floors(kept, alike)
+    rows = sorted((_row(group, title, under, alike) for group, title in zip(shown, titles, strict=True)), key=_order)
     rows = [replace(row, behind=_behind(row, rows[0])) for row in rows]
     return Comparison(
         key,
@@ -134,17 +148,17 @@ def _order(row: Row) -> tuple[bool, bool, float, str]:
     return (row.mae is None, bool(row.missing), row.mae.value if row.mae else 0.0, row.title)
 
 
-def _row(group: list[Record], title: str, under: Sequence[Floor]) -> Row:
+def _row(group: list[Record], title: str, under: Sequence[Floor], alike: int) -> Row:
     finished = [record for record in group if record.status == "ok"]
-    first, drawn = group[0], strata(finished)
+    first, drawn = group[0], strata(finished, alike)
     counts = [stratum.counts for stratum in drawn]
     return Row(
         method=in_brackets(first.method, first.variant),
         title=title,
         records=tuple(finished),
         failures=tuple(record for record in group if record.status != "ok"),
-        mae=score(counts, metrics.MAE) if drawn else None,
-        rmse=score(counts, metrics.RMSE) if drawn else None,
+        mae=score(counts, metrics.MAE, alike) if drawn else None,
+        rmse=score(counts, metrics.RMSE, alike) if drawn else None,
         over_floor=over(under, drawn),
         missing=_missing(group, finished),
         strata=drawn,
@@ -163,22 +177,18 @@ def _missing(group: list[Record], finished: list[Record]) -> str:
     return f"{there} of {expected} {unit}"
 
 
-def paired(first: Sequence[Record], second: Sequence[Record]) -> Score | None:
+def paired(first: Sequence[Stratum], second: Sequence[Stratum]) -> Score | None:
     """The MAE of `second` less that of `first`, paired image by image; errors are averaged over seeds before.
 
     None where a fold is missing on one side, or its images differ.
     """
-    return _paired(strata(first), strata(second))
-
-
-def _paired(first: Sequence[Stratum], second: Sequence[Stratum]) -> Score | None:
     sides = [{(stratum.fold, stratum.member): stratum.errors for stratum in side} for side in (first, second)]
     before, after = sides
     if not before or before.keys() != after.keys() or any(before[key].keys() != after[key].keys() for key in before):
         return None
     groups = [tuple(np.array(list(side[key].values())) for side in sides) for key in before]
-    return score(groups, DIFFERENCE)  # type: ignore[arg-type]
+    return score(groups, DIFFERENCE, first[0].alike)  # type: ignore[arg-type]
 
 
 def _behind(row: Row, best: Row) -> Score | None:
-    return _paired(best.strata, row.strata) if row is not best and row.records else None
+    return paired(best.strata, row.strata) if row is not best and row.records else None

@@ -22,7 +22,7 @@ HEADERS = (
     "ms/image",
     "images/s",
     "peak MiB",
-    "train min",
+    trained.MINUTES,
 )
 
 
@@ -77,7 +77,7 @@ def _table(
         "a multiply-add is counted once (some papers print twice as many “FLOPs”); MB: weights as float32; peak: memory of "
         + ("the process" if device.startswith("CPU") else "the device"),
         *(
-            [f"train min: the median epoch times their number, of runs on {of}, on this device, in {precision}"]
+            [f"{trained.MINUTES}: the median epoch times their number, of runs on {of}, on this device, in {precision}"]
             if minutes
             else []
         ),

@@ -22,6 +22,7 @@ class Stratum:
         member: the scene (or what else the protocol's `mean_of` names), else "".
         images: their names, N.
         true, predicted: float [runs, N] counts, one line for each run (seed) of the fold.
+        alike: how many images in a row are alike (`harness.benchmark.Benchmark.alike`).
     """
 
     fold: int
@@ -29,6 +30,7 @@ class Stratum:
     images: tuple[str, ...]
     true: np.ndarray
     predicted: np.ndarray
+    alike: int = 1
 
     @property
     def counts(self) -> Group:
@@ -41,8 +43,11 @@ class Stratum:
         return dict(sorted(zip(self.images, means.tolist(), strict=True)))
 
 
-def strata(records: Sequence[Record]) -> tuple[Stratum, ...]:
+def strata(records: Sequence[Record], alike: int = 1) -> tuple[Stratum, ...]:
     """The strata of a row's finished `records`, ordered by fold and member; images by name, whatever the order in records.
+
+    Args:
+        alike: that of the records' benchmark.
 
     Raises:
         ValueError: runs of one fold were tested on different images. Nothing could be averaged over them.
@@ -59,7 +64,7 @@ def strata(records: Sequence[Record]) -> tuple[Stratum, ...]:
         for member in sorted(set(members)):
             here = np.flatnonzero(np.array(members) == member)
             names = tuple(images[place] for place in here)
-            found.append(Stratum(fold, member, names, both[:, here, 0], both[:, here, 1]))
+            found.append(Stratum(fold, member, names, both[:, here, 0], both[:, here, 1], alike))
     return tuple(found)
 
 

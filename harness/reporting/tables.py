@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tabulate import tabulate
 
 MISSING = "–"
 SHORT_COLUMNS, SHORT_NOTES = 7, 3
+SMALL = 10  # heads
 DIGITS = 6  # decimals kept in CSV and JSON: more would differ between machines
 
 
@@ -25,7 +26,12 @@ class Score:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+        return self.text()
+
+    def text(self, digits: int = 1, sign: str = "") -> str:
+        """Its value and interval with so many decimals; `sign` is "+" for a difference."""
+        form = f"{sign}.{digits}f"
+        return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,8 @@ class Table:
 
     Columns with nothing in any row are left out. `left` names the columns of words; `section` is the comparison it belongs
     to, if any. `important` names the columns that a narrow screen shows, the first of them first; then come the others.
-    `settings` names those that markdown says once, in a note, where all of several rows have the same.
+    `settings` names those that markdown says once, in a note, where all of several rows have the same. `told` says what is in
+    some of the columns, for the page.
     """
 
     name: str
@@ -79,6 +86,7 @@ class Table:
     section: str = ""
     important: tuple[str, ...] = ()
     settings: frozenset[str] = frozenset()
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def rank(self, header: str) -> int:
         """The place of a column by importance."""
@@ -162,15 +170,21 @@ def words(text: str, of: str = "") -> Cell:
     return Cell(text or MISSING, text, of=of)
 
 
-def scored(score: Score | None) -> Cell:
-    return Cell() if score is None else Cell(str(score), score)
+def digits_of(scores: Iterable[Score | None]) -> int:
+    """How many decimals a column of `scores` is shown with: two where all of it is small, as of small crowds."""
+    known = [score.value for score in scores if score]
+    return 2 if known and max(known) < SMALL else 1
 
 
-def signed(score: Score | None) -> Cell:
+def scored(score: Score | None, digits: int = 1) -> Cell:
+    return Cell() if score is None else Cell(score.text(digits), score)
+
+
+def signed(score: Score | None, digits: int = 1) -> Cell:
     """A difference with its interval, signs shown."""
     if score is None:
         return Cell()
-    return Cell(f"{score.value:+.1f} [{score.low:+.1f}, {score.high:+.1f}]", score)
+    return Cell(score.text(digits, "+"), score)
 
 
 def printed(values: Sequence[float]) -> Cell:

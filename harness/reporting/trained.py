@@ -14,6 +14,8 @@ from harness.runs.records import Record
 
 SHARE = "of the paper's training"
 CHECKPOINT = "checkpoint"
+LOOKS = "looks"
+MINUTES = "minutes of training"
 MEANING = (
     f"{SHARE}: crops trained on ÷ crops that the paper's recipe, as the plugin has it, asks for on as many training images; "
     f"crops of every size count alike"
@@ -53,6 +55,14 @@ def chosen(row: Row) -> str:
     return f"{_span(best)} of {_span(epochs)}" if best else ""
 
 
+def looks(row: Row) -> str:
+    """How often the images that choose the checkpoint were counted, "13"; from the fewest to the most of several runs."""
+    counted = sorted(
+        sum(epoch.val_mae is not None for epoch in record.training.history) for record in row.records if record.training
+    )
+    return _span(counted) if counted and counted[0] else ""
+
+
 def minutes(record: Record) -> float:
     """Minutes of training: the median epoch times their number, so that one in which the machine slept counts like others."""
     assert record.training is not None
@@ -67,6 +77,6 @@ def checkpoint_meaning(select: str) -> str:
     """What the columns of chosen epochs and minutes hold; `select` as records have it."""
     images = "test images" if select == "test-oracle" else "validation images"
     return (
-        f"{CHECKPOINT}: the epoch with the lowest MAE on the {images}, which was tested, of all that were trained. train min: "
-        f"the median epoch times their number, without validation and test"
+        f"{CHECKPOINT}: the epoch that was tested, of all that were trained: of those after which the {images} were counted "
+        f"({LOOKS}) the one of lowest MAE. {MINUTES}: the median epoch times their number, without validation and test"
     )

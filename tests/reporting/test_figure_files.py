@@ -23,7 +23,7 @@ def test_a_file_has_every_curve_with_its_name_and_colour() -> None:
     assert list(files) == ["synth-common-quick-learning.svg"]
     root = ElementTree.fromstring(files["synth-common-quick-learning.svg"])
     names = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "name"]
-    assert names == ["A&B", "MCNN"], "best first"
+    assert names == ["synth: budget quick, recipe common", "A&B", "MCNN"], "best first"
     curves = [group for group in root.iter(f"{SVG}g") if group.find(f"{SVG}polyline") is not None]
     assert [group.get("class") for group in curves] == ["series c0", "series c1"]
     assert all(len(group.findall(f"{SVG}circle")) == 2 for group in curves)
@@ -41,7 +41,7 @@ def test_none_without_validations_nor_of_a_proof_and_one_of_a_name() -> None:
 
 def test_colours_are_the_pages() -> None:
     css = (Path(harness.__file__).parent / "reporting" / "templates" / "report.css").read_text()
-    assert re.findall(r"\.c\d \{ --c: (#\w+); \}", css) == list(SERIES) and len(SERIES) == figures.COLOURS
-    style = standalone("<svg></svg>", [])
+    assert re.findall(r"\.c\d+ \{ --c: (#\w+); \}", css) == list(SERIES) and len(SERIES) == figures.COLOURS
+    style = standalone("<svg></svg>", "a title", [])
     for name, light, dark in re.findall(r"--(ground|ink|faint|rule): (#\w+);.*?--\1: (#\w+);", css, re.DOTALL):
         assert light in style and dark in style, name

@@ -49,4 +49,5 @@ def test_of_records_without_a_median_the_mean_stands_alone() -> None:
     assert [floor.of for floor in floors(folds)] == ["mean"]
     assert floors([make_record(status="failed")]) == ()
     text = comparison_table(comparisons([old, new])[0], []).markdown()
-    assert text.index("always the mean of the training counts") < text.index("always the median of the training counts")
+    mean, median = (text.index(f"always the {of} of the training counts") for of in ("mean", "median"))
+    assert median < mean, "the median of 20 has a MAE of 6.7 on 10, 20 and 30, the mean of 25 one of 8.3"

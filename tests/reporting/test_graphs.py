@@ -116,10 +116,45 @@ def test_scatters_are_one_a_method_on_one_scale() -> None:
 
 
 def test_a_scale_begins_below_the_fewest_heads_and_holds_what_is_below_it() -> None:
-    series = [Series("a", ((240.0, 3.0), (900.0, 5000.0)))]
+    series = [Series("a", ((240.0, 3.0), (2500.0, 5000.0)))]
     assert figures.shared_range(series) == (100.0, 5000.0)
-    (_, low), (_, high) = places(figures.cloud(series[0], 0, (100.0, 5000.0), "x", "y"))
+    (_, low), (_, high) = places(figures.cloud(series[0], (100.0, 5000.0), "x", "y"))
     assert low == figures.PANEL.height - figures.PANEL.bottom and high > figures.PANEL.top
+
+
+def test_counts_within_a_decade_have_linear_scales() -> None:
+    """Of 17 to 53 heads half a logarithmic scale from 10 to 100 would be empty."""
+    series = [Series("a", ((17.0, -4.0), (53.0, 40.0)))]
+    ends = figures.shared_range(series)
+    assert ends == (0.0, 53.0)
+    (left, low), (right, high) = places(figures.cloud(series[0], ends, "x", "y"))
+    foot, side = figures.PANEL.height - figures.PANEL.bottom, figures.PANEL.left
+    assert low == foot and (right - side) / (left - side) == pytest.approx(53 / 17, rel=0.01) and high < low
+
+
+def test_a_method_has_one_colour_in_every_figure() -> None:
+    """MCNN is second on one benchmark and first on the other."""
+    found = comparisons(
+        [
+            make_record(),
+            make_record("csrnet", predicted=(10, 20, 30)),
+            make_record(dataset="mall"),
+            make_record("p2p", dataset="mall", predicted=(90, 90, 90)),
+        ]
+    )
+    colours = graphs.colours_of(found)
+    drawn = [{part.title: part.colour for part in graphs.parts_of(one, "a", colours)} for one in found]
+    assert drawn[0]["MCNN"] == drawn[1]["MCNN"] and all(len(set(each.values())) == 2 for each in drawn)
+    taken = {row.method: 0 for one in found for row in one.rows}
+    assert {part.colour for part in graphs.parts_of(found[0], "a", taken)} == {0, 1}, "one that is taken gives way"
+
+
+def test_bins_of_nearly_one_size_are_one() -> None:
+    """Half of the images have 1 megapixel give or take a row; the axis goes from 0.1 to 10."""
+    sizes = [(100, 1000)] * 10 + [(1000, 1000 + n // 5) for n in range(40)] + [(1000, 10000)] * 10
+    true = tuple(range(1, 61))
+    found = titles(graphs.sizes(parts(make_record(true=true, predicted=true, sizes=tuple(sizes)))).svg)
+    assert len(found) == 3
 
 
 def fills(text: str, title: str) -> dict[str, str]:

@@ -9,9 +9,11 @@ import pytest
 from made_records import copies, drawn, make_record, with_groups
 
 from harness import metrics
+from harness.host.plugins import load_host
 from harness.reporting.comparison import comparison_table
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import comparisons, paired
+from harness.reporting.strata import strata
 from harness.runs.records import Record
 
 SCENES = [{"scene": f"S{n % 3}"} for n in range(40)]
@@ -19,11 +21,12 @@ SCENES = [{"scene": f"S{n % 3}"} for n in range(40)]
 
 def test_a_paired_difference_is_of_the_same_images_only() -> None:
     first, second = make_record("mcnn"), make_record("csrnet", predicted=(10, 10, 10))
-    score = paired([first], [second])
+    score = paired(strata([first]), strata([second]))
     errors = np.array([0, 10, 20]) - np.array([2, 1, 0])
     assert score is not None and score.value == pytest.approx(errors.mean())
     assert errors.min() <= score.low <= score.value <= score.high <= errors.max()
-    assert paired([first], [make_record("csrnet", true=(1, 2), predicted=(1, 2))]) is None
+    assert paired(strata([first]), strata([make_record("csrnet", true=(1, 2), predicted=(1, 2))])) is None
+    assert paired(strata([first]), ()) is None
 
 
 def test_bootstrap_against_a_plain_loop() -> None:
@@ -35,6 +38,42 @@ def test_bootstrap_against_a_plain_loop() -> None:
         draws.append(np.sqrt(np.mean((true[rows] - predicted[rows]) ** 2)))
     found = metrics.bootstrap_interval([(true, predicted)], metrics.RMSE)
     assert found == pytest.approx(np.percentile(draws, [2.5, 97.5]), rel=0.03)
+
+
+def test_blocks_of_alike_images_against_a_plain_loop() -> None:
+    """Errors of a video: what a frame's is, its neighbours' are nearly. Drawn one by one the interval is too narrow."""
+    generator = np.random.default_rng(6)
+    errors = np.repeat(generator.exponential(10, 12), 10) + generator.uniform(0, 1, 120)
+    group = (np.zeros(120), errors)
+    draws = []
+    for _ in range(4000):
+        starts = generator.integers(0, 120, 12)
+        draws.append(np.mean([errors[(start + n) % 120] for start in starts for n in range(10)]))
+    found = metrics.bootstrap_interval([group], metrics.MAE, alike=10)
+    assert found == pytest.approx(np.percentile(draws, [2.5, 97.5]), rel=0.03)
+    one_by_one = metrics.bootstrap_interval([group], metrics.MAE)
+    assert found[1] - found[0] > 2 * (one_by_one[1] - one_by_one[0])
+
+
+def test_a_block_is_at_most_a_quarter_of_the_images() -> None:
+    group = (np.zeros(10), np.arange(10.0))
+    assert metrics.bootstrap_interval([group], metrics.MAE, alike=100) == metrics.bootstrap_interval(
+        [group], metrics.MAE, alike=2
+    )
+    assert metrics.bootstrap_interval([(np.zeros(2), np.ones(2))], metrics.MAE, alike=100) == (1.0, 1.0)
+
+
+def test_tables_of_a_video_have_wider_intervals_and_say_why() -> None:
+    """Rows, floors and differences alike."""
+    benchmarks = load_host().benchmarks
+    records = [drawn("mcnn", 20, 400, dataset="mall"), drawn("csrnet", 24, 400, dataset="mall")]
+    (plain,), (video,) = comparisons(records), comparisons(records, benchmarks=benchmarks)
+    assert {stratum.alike for row in video.rows for stratum in row.strata} == {100}
+    for one, other in zip((*plain.rows, *plain.floors), (*video.rows, *video.floors), strict=True):
+        assert one.mae.value == other.mae.value and one.mae != other.mae and one.rmse != other.rmse  # type: ignore[union-attr]
+    assert plain.rows[1].behind != video.rows[1].behind and plain.rows[0].over_floor != video.rows[0].over_floor
+    notes = [" ".join(comparison_table(found, []).notes) for found in (plain, video)]
+    assert ["frames of one video" in text for text in notes] == [False, True]
 
 
 @pytest.mark.parametrize("kind", ["one test set", "folds", "scenes"])
@@ -84,7 +123,7 @@ def test_the_order_of_images_in_a_record_changes_nothing() -> None:
     for some in ([turned(first), second], [first, turned(second)], [turned(first), turned(second)]):
         (row,) = comparisons(some)[0].rows
         assert (row.mae, row.rmse, row.over_floor) == (expected.mae, expected.rmse, expected.over_floor)
-        assert paired(some[:1], some[1:]) == paired([first], [second])
+        assert paired(strata(some[:1]), strata(some[1:])) == paired(strata([first]), strata([second]))
 
 
 def turned(record: Record) -> Record:
@@ -112,7 +151,7 @@ def test_runs_on_other_test_images_are_in_another_table() -> None:
     assert "measured on 12 of 40 test images" in tables[1].notes and len({table.name for table in tables}) == 2
     assert len({table.section for table in tables}) == 2
     with pytest.raises(ValueError, match="was tested on other images"):
-        paired(whole, [*whole, *cut])
+        strata([*whole, *cut])
 
 
 def test_far_better_than_the_paper_is_flagged_however_often_it_is_copied() -> None:

@@ -37,8 +37,8 @@ def test_numbers_are_of_sums_over_images_and_means_over_runs() -> None:
     assert table is not None and table.name == "synth-common-quick-localisation"
     assert column(table, "F1 within 4 px")["MCNN"].value == pytest.approx((15 / 60 + 12 / 60) / 2)
     assert column(table, "recall within 8 px")["P2P"].value == pytest.approx(36 / 60)
-    assert [column(table, "points")[name].value for name in ("MCNN", "P2P")] == ["peaks", "its own"]
-    assert column(table, "how many")["MCNN"].value == 60 and column(table, "heads counted")["P2P"].value == 60
+    assert [column(table, "points from")[name].value for name in ("MCNN", "P2P")] == ["peaks", "its own"]
+    assert column(table, "points predicted")["MCNN"].value == 60 and column(table, "heads counted")["P2P"].value == 60
     lines = {line["method"]: line for line in csv.DictReader(table.csv().splitlines())}
     assert float(lines["MCNN"]["precision within 4 px"]) == pytest.approx(0.225)
     assert not any("box" in word for word in (*table.headers, *table.notes))

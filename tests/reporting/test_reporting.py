@@ -16,11 +16,12 @@ from made_records import column, make_record, with_groups, written
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
 from harness.reporting import published
-from harness.reporting.comparison import comparison_table, published_table
+from harness.reporting.comparison import comparison_table
 from harness.reporting.conflicts import conflicts
 from harness.reporting.difference import difference
 from harness.reporting.groups import group_tables, jhu_category
 from harness.reporting.overall import BENCHMARKS, overall_tables
+from harness.reporting.papers import published_table
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import comparisons
 from harness.reporting.runtime import runtime_tables
@@ -44,9 +45,9 @@ def test_best_second_gap_and_distance_by_hand() -> None:
     )[0]
     table = comparison_table(found, host_values)
     assert [cell.rank for cell in column(table, "MAE").values()] == ["best", "second", "", ""]
-    assert column(table, "MAE")["MCNN"].markdown.startswith("**1.0 [")
-    assert column(table, "MAE")["CSRNET"].markdown.startswith("<u>4.0 [")
-    assert column(table, "published − measured")["MCNN"].text == "-0.5"
+    assert column(table, "MAE")["MCNN"].markdown.startswith("**1.00 [")
+    assert column(table, "MAE")["CSRNET"].markdown.startswith("<u>4.00 [")
+    assert column(table, "published − measured")["MCNN"].text == "-0.50"
     behind = column(table, "behind the best")["CSRNET"].value
     assert isinstance(behind, Score) and behind.value == pytest.approx(3.0) and 2 <= behind.low < behind.high <= 4
     assert column(table, "behind the best")["MCNN"].value is None
@@ -318,7 +319,7 @@ def test_blocks_of_a_readme_are_refreshed_in_place(runs: Path, harness: Any) -> 
     assert harness("report", "--into", "README.md").returncode == 0
     made = readme.read_text()
     assert made.startswith("# Mine\n<!-- harness:synth-common-quick short -->\n") and made.endswith("-->\nmy words\n")
-    assert "train min" in text and "train min" not in made and " RMSE |" in made
+    assert "minutes of training" in text and "minutes of training" not in made and " RMSE |" in made
     assert made.count("\n- ") == 4 < text.count("\n- ") and "**1.0 [" in made
     readme.write_text("nothing")
     bad = harness("report", "--into", "README.md")

@@ -136,7 +136,22 @@ def test_minutes_are_of_the_middle_epoch_however_long_the_machine_slept() -> Non
     """Epochs of 60, 60 and 6,000 seconds are 3 minutes, in the comparison and beside the run time."""
     record = make_record(history=[{"epoch": n, "seconds": seconds} for n, seconds in ((1, 60), (2, 60), (3, 6000))])
     assert trained.minutes(record) == pytest.approx(3.0)
-    assert column(comparison_table(comparisons([record])[0], []), "train min")["MCNN"].text == "3.0"
+    assert column(comparison_table(comparisons([record])[0], []), trained.MINUTES)["MCNN"].text == "3.0"
+
+
+def test_how_often_validation_images_were_counted_is_a_column() -> None:
+    looks = [{"epoch": 1, "val_mae": 3.0}, {"epoch": 2}, {"epoch": 3, "val_mae": 2.0}]
+    one, more = make_record(history=looks), make_record(seed=1, history=[*looks, {"epoch": 4, "val_mae": 2.0}])
+    assert column(comparison_table(comparisons([one])[0], []), trained.LOOKS)["MCNN"].text == "2"
+    assert column(comparison_table(comparisons([one, more])[0], []), trained.LOOKS)["MCNN"].text == "2–3"
+    assert trained.LOOKS not in comparison_table(comparisons([make_record()])[0], []).headers
+
+
+def test_each_seed_of_a_row_is_named() -> None:
+    three = [make_record(seed=seed, predicted=(10 + seed, 20, 30)) for seed in range(3)]
+    told = [note for note in comparison_table(comparisons(three)[0], []).notes if note.startswith("MAE by seed")]
+    assert told == ["MAE by seed: MCNN 0.0, 0.3, 0.7"]
+    assert not any(note.startswith("MAE by seed") for note in comparison_table(comparisons(three[:1])[0], []).notes)
 
 
 def test_the_chosen_epoch_stands_beside_their_number() -> None:
@@ -194,8 +209,12 @@ def test_what_trained_them_is_named_under_the_table() -> None:
     assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0" in notes
     records[0].environment["commit"] = "0123456789ab+"
     notes = comparison_table(comparisons(records)[0], []).notes
-    some = "; commit 0123456789ab+ (1 of 2 runs; the others do not say)"
+    some = "; commit 0123456789ab+ (MCNN); CSRNET: not said"
     assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0" + some in notes
     records[1].environment["commit"] = "ba9876543210, 0123456789ab+"  # continued by changed code
     notes = comparison_table(comparisons(records)[0], []).notes
-    assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0; commit 0123456789ab+, ba9876543210" in notes
+    both = "; commit 0123456789ab+ (CSRNET, MCNN), ba9876543210 (CSRNET)"
+    assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0" + both in notes
+    records[1].environment["commit"] = "0123456789ab+"
+    notes = comparison_table(comparisons(records)[0], []).notes
+    assert "trained by d 1 with keras 3.15.1, tensorflow 2.20.0 and 2.21.0; commit 0123456789ab+" in notes

@@ -34,7 +34,7 @@ def test_groups_are_of_every_image_that_some_row_has() -> None:
     (found,) = comparisons([folded("mcnn", 0, 3), folded("csrnet", 1, 5)])
     (table,) = group_tables(found, [])
     groups = [header for header in table.headers if header.endswith(" heads")]
-    assert groups[0].startswith("0–") and groups[-1] == "201–400 heads"
+    assert groups[0].startswith("10–") and groups[-1] == "201–400 heads"
     assert table.notes[0].startswith("MAE by true count: 7 images low (≤ 300), 1 images middle (≤ 700)")
     assert column(table, groups[-1])["CSRNET"].value == 5
 
@@ -42,7 +42,8 @@ def test_groups_are_of_every_image_that_some_row_has() -> None:
 def test_the_images_of_several_seeds_are_counted_once() -> None:
     (found,) = comparisons([make_record(seed=seed) for seed in range(3)])
     (table,) = group_tables(found, [])
-    assert table.notes[0].startswith("MAE of all runs together by true count: 3 images low (≤ 300)")
+    assert table.notes[0] == "MAE of all runs together by true count: 3 groups of about equal size of 3 images"
+    assert not any("low" in header for header in table.headers), "all images are of one level"
 
 
 def test_seeds_are_those_of_finished_rows() -> None:
@@ -58,13 +59,21 @@ def test_seeds_are_those_of_finished_rows() -> None:
     assert mixed.startswith("means over 1 to 3 seeds; ") and mixed.endswith("those of one seed hold nothing of others")
 
 
-def test_of_each_fold_the_first_seed_that_has_it_is_drawn() -> None:
+def test_of_each_fold_the_first_seed_that_has_it_is_drawn_and_bars_are_of_all() -> None:
     """Seed 0 finished one fold of two, seed 1 both."""
     records = [folded("mcnn", 0, 3), folded("mcnn", 0, 1, seed=1), folded("mcnn", 1, 2, seed=1)]
     (found,) = comparisons(records)
     images = graphs._images(graphs.parts_of(found, "a")[0].row)
     assert [(image.true, image.predicted) for image in images][::4] == [(10, 13), (100, 102)]
-    assert graphs.levels(graphs.parts_of(found, "a")).caption.endswith("(the first seed)")
+    assert graphs.clouds_told(graphs.parts_of(found, "a")) == "of several seeds the first"
+    low = [
+        abs(image.predicted - image.true)
+        for record in records
+        for image in record.results.per_image
+        if image.true <= 300
+    ]  # type: ignore[union-attr]
+    bars = graphs.levels(graphs.parts_of(found, "a")).svg
+    assert f"MCNN, low (≤ 300): {sum(low) / len(low):.1f}<" in bars and len(low) == 11
 
 
 def test_a_checkpoint_chosen_on_the_test_set_is_nowhere_said_to_be_of_validation_images() -> None:

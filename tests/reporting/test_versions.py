@@ -31,8 +31,8 @@ def test_a_diff_loses_no_row_of_a_side_that_has_two_versions_or_two_sets_of_file
     rows = diff_rows([], [old, new, other_files])
     assert {name: row[0].partition(" ")[0] for name, row in rows.items()} == {
         "MCNN, version 1.9, data d1": "10.0",
-        "MCNN, version 1.10, data d1": "1.0",
-        "MCNN, version 1, data d2d2d2d2": "5.0",
+        "MCNN, version 1.10, data d1": "1.00",
+        "MCNN, version 1, data d2d2d2d2": "5.00",
     }
     assert {row[1] for row in rows.values()} == {"new"}
     rows = diff_rows([old, new, other_files], [old])

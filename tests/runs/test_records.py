@@ -114,10 +114,10 @@ def cell(text: str, method: str, header: str) -> str:
 def test_a_table_by_hand() -> None:
     text = comparison([make_record()], load_host())
     row = cells(text, "MCNN")
-    assert row[1].startswith("1.0 [") and row[2].startswith("1.3 [")  # errors 2, 1, 0
-    assert cell(text, "MCNN", "train min") == "1.0"  # 60 s
+    assert row[1].startswith("1.00 [") and row[2].startswith("1.29 [")  # errors 2, 1, 0
+    assert cell(text, "MCNN", "minutes of training") == "1.0"  # 60 s
     floor = cells(text, "*always the mean of the training counts (floor)*")
-    assert floor[1].startswith("8.3 [")  # |25-10|, |25-20|, |25-30|
+    assert floor[1].startswith("8.33 [")  # |25-10|, |25-20|, |25-30|
     assert "budget quick: " in text and "recipe common: the same for all" in text
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.benchmark import Benchmark, Download, Sample, Statistics
-from harness.data.datasets.frames import locations, points_of
+from harness.data.datasets.frames import ALIKE, locations, points_of
 from harness.data.datasets.pairing import natural
 from harness.data.regions import polygon_mask
 from harness.errors import DataError
@@ -99,6 +99,7 @@ MALL = Benchmark(
     read_points=read_points,
     read_roi=read_roi,
     read_perspective=read_perspective,
+    alike=ALIKE,
     protocol={
         "version": 1,
         "coordinates": "MATLAB's, minus half a pixel",

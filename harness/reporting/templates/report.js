@@ -1,10 +1,13 @@
 document.querySelectorAll("th button").forEach(button => button.addEventListener("click", () => {
   const head = button.parentElement, body = head.closest("table").tBodies[0], column = head.cellIndex;
-  const up = head.getAttribute("aria-sort") !== "ascending";
+  const higher = /^(precision|recall|F1|images\/s)|↑/.test(head.textContent), before = head.getAttribute("aria-sort");
+  const up = before ? before !== "ascending" : !higher; // the best first
   head.parentElement.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", up ? "ascending" : "descending");
   const key = row => row.cells[column].dataset.key;
   [...body.rows].sort((a, b) => {
+    const under = a.classList.contains("aside") - b.classList.contains("aside"); // floors stay below
+    if (under) return under;
     const x = key(a), y = key(b);
     if (x === "" || y === "") return (x === "") - (y === "");
     const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
