@@ -1,6 +1,6 @@
 """crowd-harness: crowd-counting methods under one protocol. This is what plugin authors import.
 
-The rooms, from the top down; each takes from those below it alone: `commands`, `reporting`, `runs`, `testing`, `training`,
+The rooms, from the top down; each takes from those below it alone: `commands`, `testing`, `reporting`, `runs`, `training`,
 `host`, `data`, the values that lie beside this file, and at the bottom `nn` and `files`.
 """
 

@@ -24,6 +24,7 @@ class LabelMap:
     Attributes:
         source: where its values come from, in one word; part of a run's identity.
         read: (benchmark, sample, head points float [N, 2], (height, width) of the image) → float32 [height, width].
+        lengths: whether the values are lengths in pixels of the image, which grow where a crop is enlarged.
         files: the files it reads for a sample; their bytes are part of a run's identity. Raises `DataError` where one is
             missing.
     """
@@ -31,3 +32,4 @@ class LabelMap:
     source: str
     read: Callable[[Benchmark, Sample, np.ndarray, tuple[int, int]], np.ndarray]
     files: Callable[[Benchmark, Sample], tuple[Path, ...]] = _no_files
+    lengths: bool = False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.method import Recipe
+
+JUST_BELOW = np.float32(1 - 2**-24)  # times a float32 above 0: the next one below it
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Crop:
-    """One training example: image uint8 [h, w, C], heads float32 [M, 3] (x, y, sigma), maps float32 [h, w] by name."""
+    """One training example: image uint8 [h, w, C], heads float32 [M, 3] (x, y, sigma), maps float32 [h, w] by name.
+
+    `frame` is what of it shows the picture, which may be smaller: left, top, right, bottom in pixels, float32 [4].
+    """
 
     image: np.ndarray
     heads: np.ndarray
     maps: Mapping[str, np.ndarray]
+    frame: np.ndarray
 
 
 def fixed_size(crop: int | tuple[int, int], multiple: int) -> CropSize:
@@ -65,7 +71,8 @@ def drawn_share(recipe: Recipe, generator: np.random.Generator) -> float:
 
 def shared_size(share: float, image_shape: tuple[int, ...], multiple: int) -> CropSize:
     """The crop of this share of an image's sides."""
-    height, width = (max(multiple, int(side * share) // multiple * multiple) for side in image_shape[:2])
+    # 0.7 of 720 is 503.999… in binary.
+    height, width = (max(multiple, int(side * share + 1e-6) // multiple * multiple) for side in image_shape[:2])
     return CropSize(height, width)
 
 
@@ -81,6 +88,7 @@ def make_crop(
     recipe: Recipe,
     generator: np.random.Generator,
     maps: Mapping[str, np.ndarray] | None = None,
+    lengths: Collection[str] = (),
 ) -> Crop:
     """A random crop, the heads in it, and the part of each label map under it.
 
@@ -88,6 +96,7 @@ def make_crop(
         image: uint8 [H, W, C].
         heads: float32 [N, 3]: x, y, sigma in pixels of `image`.
         maps: float32 [H, W] by name.
+        lengths: which of them hold lengths in pixels of the image, which grow with it.
 
     Returns:
         A crop of `size`, every head in its frame. An image smaller than the crop is continued to the right and below by
@@ -105,14 +114,17 @@ def make_crop(
         )
         crop = _resize(crop, max(1, height), max(1, width))
         labels = {name: _resize(raster[:, :, None], *crop.shape[:2])[:, :, 0] for name, raster in labels.items()}
+        labels |= {name: labels[name] * np.float32(scale) for name in lengths if name in labels}
         factors = np.array([crop.shape[1] / window.width, crop.shape[0] / window.height, scale], np.float32)
         moved = moved * factors
         # The product may be rounded onto the edge.
         last = np.nextafter(np.array(crop.shape[1::-1], np.float32), np.float32(0))
         moved[:, :2] = np.minimum(moved[:, :2], last)
+    seen = crop.shape
     crop = pad_to(crop, size.height, size.width)
     labels = {name: pad_to(raster[:, :, None], size.height, size.width)[:, :, 0] for name, raster in labels.items()}
-    if drawn_flip(recipe, generator):
+    mirrored = drawn_flip(recipe, generator)
+    if mirrored:
         crop, moved = flip(crop, moved)
         labels = {name: raster[:, ::-1] for name, raster in labels.items()}
     if recipe.grey and crop.shape[2] == 3 and generator.random() < recipe.grey:
@@ -121,7 +133,9 @@ def make_crop(
     if recipe.noise and generator.random() < 0.5:
         noisy = crop + generator.normal(0, recipe.noise, crop.shape).astype(np.float32)
         crop = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-    return Crop(np.ascontiguousarray(crop), moved, labels)
+    left = crop.shape[1] - seen[1] if mirrored else 0
+    frame = np.array([left, 0, left + seen[1], seen[0]], np.float32)
+    return Crop(np.ascontiguousarray(crop), moved, labels, frame)
 
 
 def drawn_window(shape: tuple[int, ...], size: CropSize, scale: float, generator: np.random.Generator) -> Window:
@@ -137,13 +151,12 @@ def drawn_flip(recipe: Recipe, generator: np.random.Generator) -> bool:
 
 
 def flip(crop: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mirror image [H, W, C] and heads [N, 3] left to right. Twice is the identity.
+    """Mirror image [H, W, C] and heads [N, 3] left to right. Twice is the identity, but for the last bit of x.
 
-    A head exactly on the left edge (x = 0) would land on the right edge, which is outside; it is kept just inside.
+    A head at x = c lies in the pixel right of c, whose mirror image ends at W − c: a bit less stays in it.
     """
     mirrored = heads.copy()
-    width = np.float32(crop.shape[1])
-    mirrored[:, 0] = np.minimum(width - heads[:, 0], np.nextafter(width, np.float32(0)))
+    mirrored[:, 0] = (np.float32(crop.shape[1]) - heads[:, 0]) * JUST_BELOW
     return crop[:, ::-1], mirrored
 
 

@@ -19,7 +19,8 @@ class Cuts(NamedTuple):
     """One step's crops.
 
     Attributes:
-        places: int32 [B, 4]: the row of the picture, top, left, and 1 where the crop is mirrored.
+        places: int32 [B, 6]: the row of the picture, top, left, 1 where the crop is mirrored, and the height and width of what
+            of it shows the picture.
         rows: int32 [B, P]: which of all heads lie in the crop, in the order of `Crops.points`; the last of all is no head.
     """
 
@@ -123,7 +124,7 @@ class Cutting:
         for row, size, generator in self.pipeline.draws(epoch, step, rows, self.shapes.__getitem__):
             window = drawn_window(self.shapes[row], size, 1.0, generator)
             mirrored = drawn_flip(self.pipeline.recipe, generator)
-            places.append((row, window.top, window.left, mirrored))
+            places.append((row, window.top, window.left, mirrored, window.height, window.width))
             inside = window.holds(window.seen_from(self.pipeline.heads(self.pipeline.samples[row])))
             held.append(self._first[row] + np.flatnonzero(inside))
         length = padded_length(max(map(len, held)))

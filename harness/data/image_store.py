@@ -14,7 +14,7 @@ from harness.benchmark import Benchmark, Sample
 from harness.files.atomic import replacing
 
 GIBIBYTE = 1 << 30
-READER_VERSION = 2  # raise it when `read_image` decodes differently, so that no old file is used
+READER_VERSION = 3  # raise it when `read_image` or what is masked differs, so that no old file is used
 
 
 def cache_folder() -> Path:

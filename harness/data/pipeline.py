@@ -17,7 +17,7 @@ from harness.data.few_sizes import few
 from harness.data.image_store import ImageStore
 from harness.label_map import LabelMap
 from harness.method import Recipe
-from harness.nn.batch import REGION
+from harness.nn.batch import FRAME, REGION
 
 SMALLEST_PADDING = 64  # rows; padding to powers of two from here keeps the number of compiled shapes small
 AHEAD = 8  # batches prepared while a step runs
@@ -37,7 +37,7 @@ class Waiting:
 
 
 class Crops(NamedTuple):
-    """One step's input: images uint8 [B, h, w, C], points float32 [B, P, 4] (x, y, sigma, valid), maps float32 [B, h, w, 1]."""
+    """One step's input: images uint8 [B, h, w, C], points float32 [B, P, 4] (x, y, sigma, valid), maps as in a `Batch`."""
 
     images: np.ndarray
     points: np.ndarray
@@ -156,16 +156,20 @@ class Pipeline:
 
     def _batch(self, epoch: int, step: int, rows: list[int]) -> Crops:
         parts = {row: self._parts(self.samples[row]) for row in rows}
+        lengths = [name for name, label in self.label_maps.items() if label.lengths]
         crops = []
         for row, size, generator in self.draws(epoch, step, rows, lambda row: parts[row][0].shape):
             image, heads, maps = parts[row]
-            crops.append(make_crop(image, heads, size, self.recipe, generator, maps))
+            crops.append(make_crop(image, heads, size, self.recipe, generator, maps, lengths))
         height, width = crops[0].image.shape[:2]
         least = self._rows.get(CropSize(height, width), 0)
         return Crops(
             np.stack([crop.image for crop in crops]),
             padded([crop.heads for crop in crops], least),
-            {name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in crops[0].maps},
+            {
+                **{name: np.stack([crop.maps[name] for crop in crops])[..., None] for name in crops[0].maps},
+                FRAME: np.stack([crop.frame for crop in crops])[:, None, None],
+            },
         )
 
     def _parts(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

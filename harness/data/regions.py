@@ -67,16 +67,16 @@ def are_inside(points: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def density_inside(density: np.ndarray, region: np.ndarray, stride: int) -> np.ndarray:
-    """`density` [h, w] of cells of `stride` pixels, each times the share of its pixels that lies in `region` bool [H, W]."""
+    """`density` [h, w] of cells of `stride` pixels, each times the share of its pixels that lies in `region` bool [H, W].
+
+    The region is continued to the end of the last cells as pictures are, and as in training.
+    """
     if stride == 1:
         return density * region
     rows, columns = density.shape
-    whole = np.zeros((rows * stride, columns * stride))
-    pixels = np.zeros_like(whole)
-    height, width = min(region.shape[0], whole.shape[0]), min(region.shape[1], whole.shape[1])
-    whole[:height, :width], pixels[:height, :width] = region[:height, :width], 1
-    inside, every = (each.reshape(rows, stride, columns, stride).sum(axis=(1, 3)) for each in (whole, pixels))
-    return density * (inside / np.maximum(every, 1)).astype(density.dtype)
+    down, across = (cells * stride - length for cells, length in zip(density.shape, region.shape, strict=True))
+    whole = np.pad(region[: rows * stride, : columns * stride], ((0, max(0, down)), (0, max(0, across))), mode="edge")
+    return density * whole.reshape(rows, stride, columns, stride).mean(axis=(1, 3)).astype(density.dtype)
 
 
 def counted_inside(density: np.ndarray, candidates: np.ndarray | None, region: np.ndarray, stride: int) -> np.ndarray:

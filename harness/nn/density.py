@@ -9,7 +9,14 @@ SMALLEST_SIGMA = 0.05  # pixels; below this a Gaussian lies within one pixel and
 
 
 def render(
-    points: Any, sigma: Any, height: Any, width: Any, stride: int = 1, valid: Any = None, region: Any = None
+    points: Any,
+    sigma: Any,
+    height: Any,
+    width: Any,
+    stride: int = 1,
+    valid: Any = None,
+    region: Any = None,
+    frame: Any = None,
 ) -> Any:
     """The density map of `points`: one Gaussian a head, integrated over each output cell, of mass exactly 1.
 
@@ -24,6 +31,8 @@ def render(
         valid: optional [P] or [B, P]; zero where a row of `points` is padding.
         region: optional [height, width] or [B, height, width]; 1 where heads count, 0 elsewhere. Each kernel is then
             renormalised over the region as it is over the frame.
+        frame: optional [4] or [B, 4]: left, top, right, bottom in pixels of what counts as the frame; the whole where None.
+            Cells that lie beside it are 0, and kernels are renormalised over those that reach into it.
 
     Returns:
         float32 [height/stride, width/stride] ([B, …] for batched points). Its sum is the number of valid points with
@@ -45,12 +54,13 @@ def render(
     x, y = points[..., 0], points[..., 1]
     sigma = ops.cast(ops.convert_to_tensor(sigma), "float32") * ops.ones_like(x)
     # A size that is unknown when the step is compiled is an integer tensor, which compares with no float.
-    frame = (x >= 0) & (x < ops.cast(width, "float32")) & (y >= 0) & (y < ops.cast(height, "float32"))
-    weight = ops.cast(frame, "float32")
+    within = (x >= 0) & (x < ops.cast(width, "float32")) & (y >= 0) & (y < ops.cast(height, "float32"))
+    weight = ops.cast(within, "float32")
     if valid is not None:
         weight = weight * ops.cast(ops.convert_to_tensor(valid), "float32")
-    across = _cell_masses(x, sigma, width, stride)
-    down = _cell_masses(y, sigma, height, stride)
+    sides = None if frame is None else ops.cast(ops.convert_to_tensor(frame), "float32")
+    across = _cell_masses(x, sigma, width, stride, None if sides is None else (sides[..., 0], sides[..., 2]))
+    down = _cell_masses(y, sigma, height, stride, None if sides is None else (sides[..., 1], sides[..., 3]))
     inside = None if region is None else cell_shares(region, stride)
     if inside is not None:
         mass = ops.sum(ops.matmul(down, inside) * across, axis=-1)
@@ -71,14 +81,23 @@ def cell_shares(region: Any, stride: int) -> Any:
     return shares if len(region.shape) == 3 else shares[0]
 
 
-def _cell_masses(centre: Any, sigma: Any, length: Any, stride: int) -> Any:
-    """[…, P] centres → […, P, length/stride]: the mass of each 1-D Gaussian in each cell; every row sums to 1."""
+def _cell_masses(centre: Any, sigma: Any, length: Any, stride: int, between: tuple[Any, Any] | None) -> Any:
+    """[…, P] centres → […, P, length/stride]: the mass of each 1-D Gaussian in each cell; every row sums to 1.
+
+    Args:
+        between: optional […] begin and end; cells that do not reach between them are 0.
+    """
     from keras import ops
 
     # A centre outside the frame has weight 0; clipping keeps its row finite, so that 0 · row is 0 and not NaN.
     centre = ops.clip(centre, 0.0, ops.cast(length, "float32"))
+    if between is not None:
+        centre = ops.minimum(ops.maximum(centre, between[0][..., None]), between[1][..., None])
     edges = ops.cast(ops.arange(length // stride + 1), "float32") * stride
     scale = 1.0 / (ops.maximum(sigma, SMALLEST_SIGMA) * 2.0**0.5)
     cumulative = ops.erf((edges - centre[..., None]) * scale[..., None])
     mass = cumulative[..., 1:] - cumulative[..., :-1]
+    if between is not None:
+        begin, end = (side[..., None, None] for side in between)
+        mass = mass * ops.cast((edges[1:] > begin) & (edges[:-1] < end), "float32")
     return mass / ops.sum(mass, axis=-1, keepdims=True)

@@ -104,18 +104,21 @@ def inside_region(density: Any, batch: Batch, stride: int) -> Any:
 
     So predictions are counted in test; for losses that add up densities without a rendered target, which is 0 outside.
     """
-    if REGION not in batch.maps:
-        return density
-    return density * cell_shares(batch.maps[REGION][..., 0], stride)[..., None]
+    shares = shares_inside(batch, stride)
+    return density if shares is None else density * shares
+
+
+def shares_inside(batch: Batch, stride: int) -> Any:
+    """The share of each cell that lies in the region of interest, float32 [B, h, w, 1]; None where there is no region."""
+    return cell_shares(batch.maps[REGION][..., 0], stride)[..., None] if REGION in batch.maps else None
 
 
 def _touching_region(mask: Any, batch: Batch, stride: int) -> Any:
     """`mask` [B, h, w, 1], and 0 in cells that lie outside the region of interest altogether, as rendered density is."""
     from keras import ops
 
-    if REGION not in batch.maps:
-        return mask
-    return mask * ops.cast(cell_shares(batch.maps[REGION][..., 0], stride) > 0, "float32")[..., None]
+    shares = shares_inside(batch, stride)
+    return mask if shares is None else mask * ops.cast(shares > 0, "float32")
 
 
 def _overlapped(centre: Any, size: Any, length: Any, stride: int) -> Any:

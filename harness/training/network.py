@@ -11,7 +11,7 @@ from keras import ops
 
 from harness.data.crops import CropSize
 from harness.method import Method, ModelOptions, Stage, named_outputs
-from harness.nn.batch import Batch
+from harness.nn.batch import FRAME, Batch
 from harness.nn.every_layer import every_layer
 from harness.nn.targets import inside_region
 from harness.training import resident, steps
@@ -108,7 +108,8 @@ class PointTrainer(keras.Model):
         if "rates" in inputs:
             return self._one_after_another(state[0], inputs)
         if self.cuts is not None:
-            inputs = resident.crops(inputs, self.cuts)
+            crops = resident.crops(inputs, self.cuts)
+            inputs = {**_prefixed({FRAME: crops.pop("frame")}), **crops}
         return super().train_step(*state, (inputs, *rest))
 
     def _one_after_another(self, state: Any, inputs: Mapping[str, Any]) -> Any:

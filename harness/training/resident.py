@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from harness.data.crops import CropSize
+from harness.data.crops import JUST_BELOW, CropSize
 from harness.data.cuts import Cuts, Cutting, obstacle
 from harness.data.pipeline import Pipeline, Waiting
 from harness.training import backend
@@ -58,25 +58,34 @@ def crops(given: Mapping[str, Any], size: CropSize) -> dict[str, Any]:
     """Crops of `size` and the heads in them, to the bit those that `harness.data.crops.make_crop` makes.
 
     Returns:
-        "image" uint8 [B, h, w, C] and "points" float32 [B, P, 4].
+        "image" uint8 [B, h, w, C], "points" float32 [B, P, 4], and "frame" float32 [B, 1, 1, 4] as in a `Batch`.
     """
     places, rows = given["places"], given["rows"]
     found = ops.take(given["heads"], rows, axis=0)
     valid = ops.not_equal(rows, given["heads"].shape[0] - 1)
     top, left, mirrored = (ops.expand_dims(places[:, column], 1) for column in (1, 2, 3))
     x, y = found[..., 0] - ops.cast(left, "float32"), found[..., 1] - ops.cast(top, "float32")
-    # As `flip`: what lies on the left edge is kept just inside the right one.
-    inside = np.nextafter(np.float32(size.width), np.float32(0))
-    x = ops.where(ops.equal(mirrored, 1), ops.minimum(np.float32(size.width) - x, inside), x)
+    x = ops.where(ops.equal(mirrored, 1), (np.float32(size.width) - x) * JUST_BELOW, x)  # as `flip`
     points = [ops.where(valid, x, 0.0), ops.where(valid, y, 0.0), found[..., 2], ops.cast(valid, "float32")]
-    return {"image": ops.concatenate(list(_images(given, size))), "points": ops.stack(points, axis=-1)}
+    return {
+        "image": ops.concatenate(list(_images(given, size))),
+        "points": ops.stack(points, axis=-1),
+        "frame": _frames(places, size)[:, None, None],
+    }
+
+
+def _frames(places: Any, size: CropSize) -> Any:
+    """float32 [B, 4]."""
+    mirrored, height, width = (places[:, column] for column in (3, 4, 5))
+    left = ops.where(ops.equal(mirrored, 1), size.width - width, 0)
+    return ops.cast(ops.stack([left, ops.zeros_like(left), left + width, height], axis=-1), "float32")
 
 
 def _images(given: Mapping[str, Any], size: CropSize) -> Iterator[Any]:
     """uint8 [1, h, w, C] of each crop."""
     pictures = given["pictures"]
     if "known" in given:  # to the host: where nothing is compiled, it would wait for the device to say it
-        for row, top, left, mirrored in given["known"]:
+        for row, top, left, mirrored, *_ in given["known"]:
             crop = pictures[row : row + 1, top : top + size.height, left : left + size.width]
             yield ops.flip(crop, axis=2) if mirrored else crop
         return

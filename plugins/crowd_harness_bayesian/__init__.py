@@ -51,7 +51,7 @@ def label_maps(options: ModelOptions) -> dict[str, LabelMap]:
         share = SHARES_ON.get((rule, benchmark.name), SHARES[rule])
         return np.full(size, share * min(size), np.float32)
 
-    return {DISTANCE: LabelMap(f"shorter_side_{rule}", read)}
+    return {DISTANCE: LabelMap(f"shorter_side_{rule}", read, lengths=True)}
 
 
 PAPER = Recipe(

@@ -17,17 +17,21 @@ def build(options: ModelOptions) -> Any:
 
 
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
-    """Eq. 9 in units of scaled density: the final map, and the scales with fixed weights, or both with learned ones."""
+    """Eq. 9 in units of scaled density: the final map, and the scales with fixed weights, or both with learned ones.
+
+    The scales do not work outside a region of interest (section 4.2): neither they nor their targets are anything there.
+    """
     from keras import ops
 
     from crowd_harness_hsrnet import losses
+    from harness.nn.targets import shares_inside
 
     scale = options.density_scale
     target = scale * batch.density(1)
     final = losses.euclidean(scale * outputs["density"], target)
     if "scales" not in outputs or not options.variant.get("consistency", True):
         return {"density": final}
-    each = losses.scale_losses(scale * outputs["scales"], target)
+    each = losses.scale_losses(scale * outputs["scales"], target, shares_inside(batch, 1))
     if "log_variance" not in outputs:
         return {"density": final, "scales": options.variant["scale_weight"] * ops.sum(each)}
     log_variance = outputs["log_variance"][0]

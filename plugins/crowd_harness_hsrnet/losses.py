@@ -32,9 +32,18 @@ def consistency_targets(target: Any) -> Any:
     return ops.concatenate(levels, axis=-1)
 
 
-def scale_losses(scales: Any, target: Any) -> Any:
-    """[5]: L1 … L5, the Euclidean loss of each scale's map against its level of the pyramid."""
+def scale_losses(scales: Any, target: Any, inside: Any = None) -> Any:
+    """[5]: L1 … L5, the Euclidean loss of each scale's map against its level of the pyramid.
+
+    Args:
+        scales: [B, H, W, 5].
+        target: [B, H, W, 1].
+        inside: optional [B, H, W, 1], 1 in a region of interest and 0 outside, where nothing is learned: pooling carries
+            heads beyond it.
+    """
     difference = ops.square(scales - consistency_targets(target))
+    if inside is not None:
+        difference = difference * inside
     return 0.5 * ops.mean(difference, axis=(0, 1, 2))
 
 

@@ -19,10 +19,14 @@ def build(options: ModelOptions) -> Any:
 
 
 def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
-    """The official code's four terms: likelihood of the counts of blocks, their classes, errors at three scales, the count."""
-    from crowd_harness_zip import losses
+    """The official code's four terms: likelihood of the counts of blocks, their classes, errors at three scales, the count.
 
-    variant, density = options.variant, outputs["density"]
+    Of a block that a region of interest cuts, what is predicted counts by its share inside, as in test; it has no class.
+    """
+    from crowd_harness_zip import losses
+    from harness.nn.targets import inside_region, shares_inside
+
+    variant, density = options.variant, inside_region(outputs["density"], batch, METHOD.stride)
     counts = losses.block_counts(batch, METHOD.stride)
     terms = {}
     if variant.get("regression") == "poisson":
@@ -30,9 +34,11 @@ def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     elif variant.get("regression") == "mae":
         terms["blocks"] = losses.absolute_error(density, counts)
     else:
-        terms["likelihood"] = losses.zero_inflated_nll(outputs["zero_logits"], outputs["rate"], counts)
+        terms["likelihood"] = losses.zero_inflated_nll(
+            outputs["zero_logits"], inside_region(outputs["rate"], batch, METHOD.stride), counts
+        )
     if variant.get("classification", True):
-        terms["classes"] = losses.classification(outputs["class_logits"], counts)
+        terms["classes"] = losses.classification(outputs["class_logits"], counts, shares_inside(batch, METHOD.stride))
     if variant.get("multiscale", True):
         terms["scales"] = losses.multiscale_error(density, counts)
     terms["count"] = losses.count_error(density, counts)

@@ -45,12 +45,14 @@ def poisson_nll(density: Any, counts: Any) -> Any:
     return _over_blocks(density - counts * ops.log(density + SMALLEST))
 
 
-def classification(logits: Any, counts: Any) -> Any:
+def classification(logits: Any, counts: Any, shares: Any = None) -> Any:
     """Cross-entropy of the class that each block's count lies in.
 
     Args:
         logits: [B, h, w, n]. With one class less than there are, empty blocks have none and are left out.
         counts: [B, h, w, 1].
+        shares: optional [B, h, w, 1]: of each block inside a region of interest. Blocks that are not whole are left out: their
+            count is of a part, and the class says what the whole has.
     """
     classes = logits.shape[-1]
     first = len(FLOORS) - classes  # 1 where empty blocks have no class
@@ -58,7 +60,10 @@ def classification(logits: Any, counts: Any) -> Any:
     label = ops.sum(ops.cast(counts >= floors, "int32"), axis=-1) - first
     chosen = ops.one_hot(ops.maximum(label, 0), classes, dtype="float32")
     entropy = -ops.sum(chosen * ops.log_softmax(logits, axis=-1), axis=-1, keepdims=True)
-    return _over_blocks(entropy * ops.cast(label[..., None] >= 0, "float32"))
+    known = label[..., None] >= 0
+    if shares is not None:
+        known = known & (shares > 1 - 1e-4)
+    return _over_blocks(entropy * ops.cast(known, "float32"))
 
 
 def multiscale_error(density: Any, counts: Any) -> Any:

@@ -53,6 +53,15 @@ def test_flipping_twice_is_the_identity(height: int, width: int, seed: int) -> N
     np.testing.assert_allclose(moved, heads, atol=1e-4)
 
 
+@given(st.integers(1, 400), st.integers(0, 1000), st.sampled_from([0.0, 0.25, 0.5, 1 - 2**-12]))
+def test_a_mirrored_head_lies_in_the_mirrored_pixel(width: int, seed: int, part: float) -> None:
+    """Of whole-pixel coordinates, as JHU-CROWD has them, too: x = c lies in pixel c, mirrored in pixel W − 1 − c."""
+    column = np.random.default_rng(seed).integers(0, width, 20)
+    heads = np.column_stack([column + part, np.zeros(20), np.ones(20)]).astype(np.float32)
+    _, moved = flip(np.zeros((1, width, 1), np.uint8), heads)
+    np.testing.assert_array_equal(np.floor(moved[:, 0]), width - 1 - column)
+
+
 def test_a_head_on_the_left_edge_stays_in_the_frame_when_mirrored() -> None:
     _, moved = flip(np.zeros((4, 16, 1), np.uint8), np.array([[0.0, 1.0, 2.0]], np.float32))
     assert 15 < moved[0, 0] < 16
@@ -108,6 +117,7 @@ def test_noise_does_not_darken() -> None:
         (shared_size(0.5, (100, 151, 3), 8), (48, 72)),
         (shared_size(1.0, (100, 151, 3), 4), (100, 148)),
         (shared_size(0.01, (100, 151, 3), 4), (4, 4)),
+        (shared_size(0.7, (720, 1440, 3), 8), (504, 1008)),  # in binary 0.7 of 720 is less than 504
     ],
 )
 def test_crop_sizes_fit_the_network(size: CropSize, expected: tuple[int, int]) -> None:
@@ -148,6 +158,16 @@ def test_crops_by_share_are_drawn_with_their_odds_before_and_after_sizes_are_few
         assert size.height <= wanted.height and size.width <= wanted.width and (sizes > 1 or size == wanted)
         whole += share == 1.0
     assert 70 < whole < 130
+
+
+def test_maps_of_lengths_grow_with_the_crop() -> None:
+    """The same picture at half its size has half the lengths."""
+    maps = {"length": np.full((60, 80), 9.0, np.float32), "depth": np.full((60, 80), 9.0, np.float32)}
+    recipe = replace(PLAIN, scales=(0.5, 0.5))
+    image, size = np.zeros((60, 80, 1), np.uint8), CropSize(24, 32)
+    made = make_crop(image, np.zeros((0, 3)), size, recipe, np.random.default_rng(0), maps, ["length"])
+    assert made.maps["length"] == pytest.approx(4.5) and made.maps["depth"] == pytest.approx(9.0)
+    assert made.frame.tolist() == [0, 0, 32, 24]
 
 
 def test_padding_repeats_the_last_row_and_column() -> None:

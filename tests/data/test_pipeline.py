@@ -27,7 +27,7 @@ def pipeline(recipe: Recipe = RECIPE, seed: int = 0, channels: int = 3) -> Pipel
 
 def test_contract() -> None:
     for images, points, maps in pipeline().epoch(0, 3):
-        assert maps == {}
+        assert list(maps) == ["frame"] and (maps["frame"] == np.array([0, 0, 64, 64])).all()
         assert images.shape == (4, 64, 64, 3) and images.dtype == np.uint8
         batch, rows, columns = points.shape
         assert (batch, columns) == (4, 4) and points.dtype == np.float32
@@ -99,6 +99,32 @@ def test_label_maps_travel_with_their_pixels() -> None:
     for images, _, maps in made.epoch(0, 4):
         assert maps["red"].shape == (4, 208, 208, 1) and maps["red"].dtype == np.float32
         np.testing.assert_allclose(maps["red"][..., 0], images[..., 0], atol=1.01)  # one grey value of rounding
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+@pytest.mark.parametrize("stride", [1, 4, 8, 16])
+def test_in_a_crop_of_a_smaller_picture_every_head_counts_one_where_the_test_looks(stride: int, flip: float) -> None:
+    """Pictures of 158×238 in crops of 256²: the test drops the cells behind the picture, and what lay there would be lost."""
+    from keras import ops
+
+    from harness.nn.batch import Batch
+
+    generator = np.random.default_rng(stride)
+    heads = {f"{n}": generator.uniform(0, [238, 158], (40, 2)) for n in range(3)}
+    heads["0"][:4] = [[0, 0], [237.99, 157.99], [3, 157.5], [237.5, 80]]
+    small = replace(
+        SYNTH,
+        read_image=lambda sample, channels: np.zeros((158, 238, channels), np.uint8),
+        read_points=lambda sample: heads[sample.name],
+    )
+    samples = tuple(Sample(name, "train") for name in heads)
+    recipe = replace(RECIPE, crop=256, flip=flip, images_per_step=3)
+    ((images, points, maps),) = Pipeline(small, samples, ImageStore(small, 1), recipe, 16, 0).epoch(0, 1)
+    density = ops.convert_to_numpy(Batch(images, points, maps).density(stride))[..., 0]
+    rows, columns = -(-158 // stride), -(-238 // stride)
+    seen = density[:, :rows, density.shape[2] - columns :] if flip else density[:, :rows, :columns]
+    np.testing.assert_allclose(seen.sum(axis=(1, 2)), 40, rtol=1e-5)
+    np.testing.assert_allclose(density.sum(axis=(1, 2)), 40, rtol=1e-5)
 
 
 def test_a_region_travels_with_its_crops_and_every_head_in_it_counts_one() -> None:

@@ -129,6 +129,28 @@ def test_a_region_renormalises_each_kernel_as_the_frame_does() -> None:
         np.testing.assert_allclose(density, expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("stride", [1, 4, 8])
+def test_a_smaller_frame_renormalises_each_kernel_over_the_cells_that_reach_into_it(stride: int) -> None:
+    """One frame at the left and top, one, of a mirrored crop, at the right; rows that are no head are far from it."""
+    frames = np.array([[0, 0, 37, 21], [64 - 37, 0, 64, 21]], np.float32)
+    generator = np.random.default_rng(3)
+    points = generator.uniform(0, [37, 21], (2, 6, 2))
+    points[1, :, 0] += 64 - 37
+    points[0, 0], points[1, 1] = [36.99, 20.99], [27.0, 20.5]
+    valid = np.ones((2, 6))
+    points[:, 5], valid[:, 5] = 0.0, 0.0
+    found = rendered(points, 5.0, 40, 64, stride, valid=valid, frame=frames)
+    for density, (left, _, right, bottom), heads in zip(found, frames, points, strict=True):
+        begin, end = int(left // stride), int(-(-right // stride))
+        rows = int(-(-bottom // stride))
+        expected = np.zeros_like(density)
+        for x, y in heads[:5]:
+            across = np.diff(norm.cdf(np.arange(begin, end + 1) * stride, x, 5.0))
+            down = np.diff(norm.cdf(np.arange(rows + 1) * stride, y, 5.0))
+            expected[:rows, begin:end] += np.outer(down / down.sum(), across / across.sum())
+        np.testing.assert_allclose(density, expected, atol=2e-6)
+
+
 def test_a_region_of_the_whole_frame_changes_nothing() -> None:
     points = np.random.default_rng(3).uniform(0, [64, 40], (9, 2))
     whole = rendered(points, 6.0, 40, 64, 8, region=np.ones((40, 64)))

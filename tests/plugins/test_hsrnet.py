@@ -180,6 +180,31 @@ def test_the_loss_weighs_the_final_map_and_every_scale_with_learned_weights() ->
     assert terms["scales"] == pytest.approx((np.exp(-s[1:]) * each + s[1:]).sum(), rel=1e-4)
 
 
+def test_scales_learn_nothing_outside_a_region() -> None:
+    """Section 4.2: they do not work there. Pooling carries a head beside the border beyond it."""
+    from keras import ops
+
+    from harness.nn.batch import Batch
+
+    region = np.zeros((1, 16, 32, 1), np.float32)
+    region[:, :, :16] = 1
+    batch = Batch(
+        ops.zeros((1, 16, 32, 3)),
+        ops.convert_to_tensor(np.array([[[15.5, 8.0, 2.0, 1.0]]], np.float32)),
+        {"region": ops.convert_to_tensor(region)},
+    )
+    options = ModelOptions(density_scale=100.0, variant=METHOD.variants["fixed_weights"].options)
+    scales = np.random.default_rng(0).uniform(0, 0.1, (1, 16, 32, 5)).astype(np.float32)
+
+    def loss(given: np.ndarray) -> float:
+        outputs = {"density": ops.zeros((1, 16, 32, 1)), "scales": ops.convert_to_tensor(given)}
+        return float(to_numpy(losses_of(METHOD, batch, outputs, options)["scales"]))
+
+    outside, inside = scales.copy(), scales.copy()
+    outside[:, :, 16:], inside[:, :, :16] = 9.0, 9.0
+    assert loss(outside) == pytest.approx(loss(scales), rel=1e-6) and loss(inside) > 2 * loss(scales)
+
+
 def log_variances(network: object, value: float) -> float:
     """−ln λ where the layer's own variable is `value`."""
     layer = network.get_layer("log_variance")  # type: ignore[attr-defined]

@@ -169,6 +169,30 @@ def test_variants_and_their_terms(variant: str, terms: set[str]) -> None:
     assert set(found) == terms and all(np.isfinite(to_numpy(term)) for term in found.values())
 
 
+@on_every_backend
+@pytest.mark.parametrize("variant", ["", "poisson", "mae"])
+def test_what_is_learned_in_a_region_is_what_the_test_counts(variant: str) -> None:
+    """The left half of the first block lies in the region and holds one head: of all densities there the loss is least at two,
+    half of which the test counts."""
+    options = ModelOptions(variant=VARIANTS[variant].options if variant else {})
+    region = np.ones((1, 16, 32, 1))
+    region[:, :, 8:16] = 0
+    heads = np.array([[[3.0, 5.0, 4.0, 1.0]]])
+    batch = Batch(*tensors(np.zeros((1, 16, 32, 3)), heads), {"region": tensors(region)[0]})
+    totals = {}
+    for heads in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0):
+        density = np.array([[[[heads], [0.0]]]])
+        logits = np.zeros((1, 1, 2, 14 if variant else 13))
+        outputs = {"density": density, "class_logits": logits}
+        if not variant:
+            outputs |= {"rate": np.maximum(density, 1e-3), "zero_logits": np.array([[[[-9.0, 9.0], [9.0, -9.0]]]])}
+        found = METHOD.loss(batch, {name: tensors(value)[0] for name, value in outputs.items()}, options)
+        totals[heads] = sum(float(to_numpy(term)) for name, term in found.items() if name != "classes")
+        one = -np.log(1 / 14) if variant else 0.0  # the whole empty block has a class where there is one of none
+        assert float(to_numpy(found["classes"])) == pytest.approx(one, abs=1e-5), "a part of a block has no class"
+    assert min(totals, key=totals.__getitem__) == 2.0
+
+
 def test_the_schedule_is_the_official_codes() -> None:
     """25 epochs of warm-up, then cosines of 5 · 2ⁿ; of 1,300 epochs the last checkpoint is chosen from the 100th on."""
     from harness.training.fit import stage_ends

@@ -66,6 +66,7 @@ def test_crops_cut_on_the_device_are_those_of_the_host_to_the_bit(channels: int)
         assert found["image"].dtype == np.uint8 and found["points"].dtype == np.float32
         np.testing.assert_array_equal(found["image"], expected.images)
         np.testing.assert_array_equal(found["points"], expected.points)
+        np.testing.assert_array_equal(found["frame"], expected.maps["frame"])
         mirrored += int(keras.ops.convert_to_numpy(given["places"])[:, 3].sum())
     assert 15 < mirrored < 57, "of 72 crops, about every second"
 
