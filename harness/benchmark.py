@@ -104,8 +104,8 @@ class Benchmark:
         protocol: everything else that decides how it is evaluated; part of a run's identity, so JSON values only. With
             "mean_of" naming a group of its samples, tables score the mean of that group's members, not of images;
             "tested_on" says in captions which images are its test, where they are not the authors' test set.
-        alike: how many test images in a row, in the order of their names, are alike, where they are frames of a video:
-            intervals of tables draw blocks of so many. 1 where they are pictures of their own.
+        alike: how many test images in a row, in the alphabetical order of their names, are alike, where they are frames of a
+            video: intervals of tables draw blocks of so many. 1 where they are pictures of their own.
         statistics: the published numbers `harness data check` compares with.
         departures: (folder, samples, points by sample name) → sentences saying how these files differ from the
             authors' own; empty when nothing shows.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from harness.head_spacing import Sigma
+from harness.nn.batch import FRAME, REGION
 
 if TYPE_CHECKING:
     import keras
@@ -280,8 +281,17 @@ class Method:
         return self.teach(batch, options) if self.teach else {}
 
     def maps(self, options: ModelOptions) -> Mapping[str, LabelMap]:
-        """The label maps of one run; none for most methods."""
-        return self.label_maps(options) if self.label_maps else {}
+        """The label maps of one run; none for most methods.
+
+        Raises:
+            ValueError: one has a name that the harness uses.
+        """
+        maps = self.label_maps(options) if self.label_maps else {}
+        if taken := sorted(maps.keys() & {REGION, FRAME}):
+            raise ValueError(
+                f"{self.name}: label map {taken[0]!r}: the harness' own map has this name; give it another"
+            )
+        return maps
 
     @property
     def side_multiple(self) -> int:

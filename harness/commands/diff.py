@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from harness.commands.cli import plugin_option
+
 
 @click.command("diff")
 @click.argument("before", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("after", type=click.Path(path_type=Path, file_okay=False))
-def command(before: Path, after: Path) -> None:
+@plugin_option
+def command(before: Path, after: Path, plugin_files: tuple[Path, ...]) -> None:
     """What changed from the runs in BEFORE to those in AFTER, as markdown for a pull request."""
     from harness.commands import load
     from harness.errors import HarnessError
@@ -21,7 +24,7 @@ def command(before: Path, after: Path) -> None:
         if not folder.is_dir():
             raise HarnessError(f"{folder}: no such folder of runs")
     sides = [read_all([folder]) for folder in (before, after)]
-    click.echo(difference(sides[0][0], sides[1][0], load(()).benchmarks))
+    click.echo(difference(sides[0][0], sides[1][0], load(plugin_files).benchmarks))
     for _, unreadable in sides:
         for item in unreadable:
             click.echo(f"harness: {item.path}: {item.reason}", err=True)

@@ -151,7 +151,7 @@ def drawn_flip(recipe: Recipe, generator: np.random.Generator) -> bool:
 
 
 def flip(crop: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mirror image [H, W, C] and heads [N, 3] left to right. Twice is the identity, but for the last bit of x.
+    """Mirror image [H, W, C] and heads [N, 3] left to right. Twice is the identity, but for a bit of W in x.
 
     A head at x = c lies in the pixel right of c, whose mirror image ends at W − c: a bit less stays in it.
     """

@@ -113,7 +113,7 @@ class Cutting:
         yield from map(sent, cuts)
 
     def _stacked(self, cuts: Sequence[Cuts]) -> Cuts:
-        """places int32 [S, B, 4] and rows int32 [S, B, P], padded alike."""
+        """places int32 [S, B, 6] and rows int32 [S, B, P], padded alike."""
         most = max(one.rows.shape[1] for one in cuts)
         none = self._first[-1]
         rows = [np.pad(one.rows, ((0, 0), (0, most - one.rows.shape[1])), constant_values=none) for one in cuts]

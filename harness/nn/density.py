@@ -98,6 +98,23 @@ def _cell_masses(centre: Any, sigma: Any, length: Any, stride: int, between: tup
     cumulative = ops.erf((edges - centre[..., None]) * scale[..., None])
     mass = cumulative[..., 1:] - cumulative[..., :-1]
     if between is not None:
-        begin, end = (side[..., None, None] for side in between)
-        mass = mass * ops.cast((edges[1:] > begin) & (edges[:-1] < end), "float32")
+        mass = mass * _reaching(*between, length, stride)[..., None, :]
     return mass / ops.sum(mass, axis=-1, keepdims=True)
+
+
+def cells_in(frame: Any, height: Any, width: Any, stride: int) -> Any:
+    """float32 [(B,) height/stride, width/stride]: 1 in every cell that reaches into `frame`, as of `render`; 0 elsewhere."""
+    from keras import ops
+
+    sides = ops.cast(ops.convert_to_tensor(frame), "float32")
+    across = _reaching(sides[..., 0], sides[..., 2], width, stride)
+    down = _reaching(sides[..., 1], sides[..., 3], height, stride)
+    return down[..., :, None] * across[..., None, :]
+
+
+def _reaching(begin: Any, end: Any, length: Any, stride: int) -> Any:
+    """[…] begins and ends → float32 […, length/stride]: 1 in the cells that reach between them."""
+    from keras import ops
+
+    left = ops.cast(ops.arange(length // stride), "float32") * stride
+    return ops.cast((left + stride > begin[..., None]) & (left < end[..., None]), "float32")

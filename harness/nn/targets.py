@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from harness.nn.batch import REGION, Batch
-from harness.nn.density import cell_shares, render
+from harness.nn.batch import FRAME, REGION, Batch
+from harness.nn.density import cell_shares, cells_in, render
 
 CROWD = 0.1  # of a kernel's peak
 NARROWEST = 0.3  # cells; the peak of a narrower kernel, spread over the four cells it meets in, would be crowd in none
@@ -16,7 +16,7 @@ def head_blocks(batch: Batch, size: Any, stride: int = 1) -> Any:
     """A foreground mask: 1 in every cell that a `size` × `size` block of pixels around a head overlaps.
 
     The usual segmentation label of this field (a block of ones on each head, cut at the border, down-sampled, `> 0`).
-    Outside a region of interest, where pictures are black and densities 0, nothing is foreground.
+    Where densities are 0, outside a region of interest and in a crop's continuation, nothing is foreground.
 
     Args:
         size: pixels a side of the block, centred on the pixel the head lies in; a number, or [B, P] for each head its own.
@@ -32,7 +32,7 @@ def head_blocks(batch: Batch, size: Any, stride: int = 1) -> Any:
     across = _overlapped(points[..., 0], size, width, stride)
     down = _overlapped(points[..., 1], size, height, stride) * batch.points[..., 3:]
     blocks = ops.matmul(ops.swapaxes(down, -1, -2), across)
-    return _touching_region(ops.cast(blocks > 0.5, "float32")[..., None], batch, stride)
+    return _touching_what_counts(ops.cast(blocks > 0.5, "float32")[..., None], batch, stride)
 
 
 def head_counts(heads: Any, height: Any, width: Any, stride: int) -> Any:
@@ -58,7 +58,7 @@ def crowd_mask(batch: Batch, stride: int = 1) -> Any:
     Each head adds its kernel divided by that kernel's peak, so that wide kernels make a crowd as narrow ones do: a lone head's
     is a disc of radius 2.15 σ (8.6 pixels for sigma 4), and crowds merge. Where all heads have one sigma this is a threshold
     on density (for sigma 4, at 0.001 heads a pixel). The cell that a head lies in is crowd however small its sigma. Outside a
-    region of interest nothing is crowd.
+    region of interest and in a crop's continuation nothing is crowd.
 
     Returns:
         float32 [B, H/stride, W/stride, 1].
@@ -71,7 +71,7 @@ def crowd_mask(batch: Batch, stride: int = 1) -> Any:
     wide = ops.maximum(sigma, NARROWEST * stride)
     # `render` multiplies each kernel by its head's `valid`: here the inverse of its peak, in heads a cell.
     relative = render(points, sigma, height, width, stride, valid=valid * (2 * math.pi / stride**2) * ops.square(wide))
-    return _touching_region(ops.cast(relative >= CROWD, "float32")[..., None], batch, stride)
+    return _touching_what_counts(ops.cast(relative >= CROWD, "float32")[..., None], batch, stride)
 
 
 def distilled_depth(depth: Any, mask: Any, stride: int = 1) -> Any:
@@ -100,21 +100,29 @@ def count_classes(counts: Any, largest: float, classes: int) -> Any:
 
 
 def inside_region(density: Any, batch: Batch, stride: int) -> Any:
-    """`density` [B, h, w, 1], each cell times the share of it that lies in the region of interest, where there is one.
+    """`density` [B, h, w, 1], each cell times the share of it that the test counts (`shares_inside`).
 
-    So predictions are counted in test; for losses that add up densities without a rendered target, which is 0 outside.
+    For losses that add up densities without a rendered target, which is 0 outside.
     """
     shares = shares_inside(batch, stride)
     return density if shares is None else density * shares
 
 
 def shares_inside(batch: Batch, stride: int) -> Any:
-    """The share of each cell that lies in the region of interest, float32 [B, h, w, 1]; None where there is no region."""
-    return cell_shares(batch.maps[REGION][..., 0], stride)[..., None] if REGION in batch.maps else None
+    """The share of each cell that the test counts, float32 [B, h, w, 1]; None where it counts all of every cell.
+
+    It is the share in the region of interest, where there is one, and 0 in cells of a crop's continuation alone, which the
+    test drops.
+    """
+    shares = cell_shares(batch.maps[REGION][..., 0], stride) if REGION in batch.maps else None
+    if FRAME in batch.maps:
+        seen = cells_in(batch.maps[FRAME][:, 0, 0], *batch.size, stride)
+        shares = seen if shares is None else shares * seen
+    return None if shares is None else shares[..., None]
 
 
-def _touching_region(mask: Any, batch: Batch, stride: int) -> Any:
-    """`mask` [B, h, w, 1], and 0 in cells that lie outside the region of interest altogether, as rendered density is."""
+def _touching_what_counts(mask: Any, batch: Batch, stride: int) -> Any:
+    """`mask` [B, h, w, 1], and 0 in cells of which the test counts nothing, as rendered density is."""
     from keras import ops
 
     shares = shares_inside(batch, stride)

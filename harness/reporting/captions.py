@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from harness import metrics
 from harness.method import Method
 from harness.reporting import trained
 from harness.reporting.asked import budget_told, recipe_told
 from harness.reporting.beside import GAP, shown, too_good
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison
+from harness.reporting.strata import strata
+from harness.reporting.tables import digits_of
 from harness.reporting.versions import name_of
 from harness.runs.records import Record
 
@@ -31,7 +33,7 @@ def caption(comparison: Comparison, values: list[PublishedValue], methods: Mappi
         )
     if (alike := max((stratum.alike for row in comparison.rows for stratum in row.strata), default=1)) > 1:
         lines.append(
-            f"the test images are frames of one video, and neighbours alike: intervals draw blocks of up to {alike} of them"
+            f"the test images are frames of video, and neighbours alike: intervals draw blocks of up to {alike} of them"
         )
     protocol = first.identity.get("protocol", {})
     if tested_on := protocol.get("tested_on"):
@@ -66,15 +68,14 @@ def caption(comparison: Comparison, values: list[PublishedValue], methods: Mappi
 
 def _apart(comparison: Comparison) -> list[str]:
     """The MAE of each seed of the rows that have several."""
+    digits = digits_of([*(row.mae for row in comparison.rows), *(floor.mae for floor in comparison.floors)])
     told = []
     for row in comparison.rows:
-        by_seed: dict[int, list[float]] = {}
-        for record in row.records:
-            by_seed.setdefault(record.seed, []).append(record.results.mae)  # type: ignore[union-attr]
-        if len(by_seed) > 1 and not row.missing:
-            told.append(
-                f"{row.title} {', '.join(f'{statistics.fmean(by_seed[seed]):.1f}' for seed in sorted(by_seed))}"
-            )
+        seeds = sorted({record.seed for record in row.records})
+        if len(seeds) > 1 and not row.missing:
+            of_each = [strata([record for record in row.records if record.seed == seed]) for seed in seeds]
+            errors = [metrics.grouped_mean([one.counts for one in drawn], metrics.MAE) for drawn in of_each]
+            told.append(f"{row.title} {', '.join(f'{error:.{digits}f}' for error in errors)}")
     return [f"MAE by seed: {'; '.join(told)}"] if told else []
 
 

@@ -40,5 +40,9 @@ def cells(row: Row, names: Iterable[str]) -> list[Cell]:
         values = [record.results.extra.get(name) for record in row.records if record.results]
         whole = [value for value in values if value is not None]
         mean = statistics.fmean(whole) if whole and len(whole) == len(values) else math.nan
-        found.append(Cell() if math.isnan(mean) else Cell(f"{mean:.3f}" if abs(mean) < 1 else f"{mean:.4g}", mean))
+        found.append(
+            Cell()
+            if math.isnan(mean)
+            else Cell(f"{mean:.3f}" if 0.01 <= abs(mean) < 1 or not mean else f"{mean:.4g}", mean)
+        )
     return found

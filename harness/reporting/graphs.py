@@ -71,16 +71,23 @@ def colours_of(found: Sequence[Comparison]) -> dict[str, int]:
 
 
 def parts_of(comparison: Comparison, anchor: str, colours: Mapping[str, int] | None = None) -> tuple[Part, ...]:
-    """The methods that one figure has room for, best first. `colours` are those wanted; one that is taken gives way."""
+    """The methods that one figure has room for, best first.
+
+    Args:
+        colours: those of methods. Of several rows of one method the first has it, the others one that is nobody's, if any is.
+    """
     rows = [row for row in comparison.rows if row.records][: figures.COLOURS]
-    free = list(range(figures.COLOURS))
-    found = []
+    given: dict[int, int] = {}
     for number, row in enumerate(rows):
         wanted = (colours or {}).get(row.method, number)
-        colour = wanted if wanted in free else free[0]
-        free.remove(colour)
-        found.append(Part(row, colour, f"{anchor}-m{number}"))
-    return tuple(found)
+        if wanted not in given.values():
+            given[number] = wanted
+    taken = {*given.values(), *(colours or {}).values()}
+    free = sorted(set(range(figures.COLOURS)) - set(given.values()), key=lambda colour: (colour in taken, colour))
+    for number in range(len(rows)):
+        if number not in given:
+            given[number] = free.pop(0)
+    return tuple(Part(row, given[number], f"{anchor}-m{number}") for number, row in enumerate(rows))
 
 
 def learning(parts: Sequence[Part]) -> Figure:
@@ -163,7 +170,7 @@ def clouds_told(parts: Sequence[Part]) -> str:
 
 
 def _step(part: Part) -> int:
-    return max(1, len(_images(part.row)) // MOST_POINTS)
+    return max(1, -(-len(_images(part.row)) // MOST_POINTS))
 
 
 def levels(parts: Sequence[Part]) -> Figure:
@@ -206,6 +213,8 @@ def _binned(parts: Sequence[Part], what: str, x_label: str, of: Callable[[ImageC
     ends = sorted({float(group[-1]) for group in np.array_split(np.array(values), bins) if len(group)})
     least = (values[-1] / values[0]) ** LEAST_APART
     edges = [end for end, after in zip(ends, [*ends[1:], float("inf")], strict=True) if after >= least * end]
+    if len(edges) == 1:
+        return Figure("", f"Error against {what}: left out, nearly all images have {values[-1]:.3g} {x_label}")
     series = []
     for part in parts:
         points = []
@@ -221,7 +230,7 @@ def _binned(parts: Sequence[Part], what: str, x_label: str, of: Callable[[ImageC
         series.append(Series(part.title, tuple(points), part.colour))
     heights = [value for one in series for _, value in one.points]
     svg = figures.lines(series, x_label, "MAE", _far_apart(heights), logarithmic_x=True)
-    caption = f"Error against {what}: means over {len(edges)} groups of about equally many images"
+    caption = f"Error against {what}: means over {len(edges)} groups of neighbours"
     without = [part.title for part in parts if not found[part.anchor]]
     return Figure(svg, caption + (f"; without {', '.join(without)}, whose records hold no sizes" if without else ""))
 

@@ -112,7 +112,7 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     edges = [float(part[-1]) for part in np.array_split(true, EQUAL_GROUPS) if len(part)]
     edges = sorted(set(edges))
     quarters = list(zip([-1.0, *edges[:-1]], edges, strict=True))
-    names = [f"{max(below + 1, true[0]):.0f}–{last:.0f} heads" for below, last in quarters]
+    names = [_span(true[(below < true) & (true <= last)]) for below, last in quarters]
     levels = levels_of(true)
     headers = ("method", *(name for name, _, _ in levels), *names, "NAE", *(f"GAME({level})" for level in range(4)))
     lines = []
@@ -140,6 +140,12 @@ def _counts(comparison: Comparison, rows: list[Row]) -> Table:
     )
     important = ("method", *names, "bias", "NAE", *headers[-3:])
     return _table(comparison, "counts", "by number of heads and place", (*headers, "bias"), lines, notes, important)
+
+
+def _span(counts: np.ndarray) -> str:
+    """ "0–211 heads": from the fewest to the most, with as many decimals as they have, three at most."""
+    low, high = (f"{count:.3f}".rstrip("0").rstrip(".") for count in (counts.min(), counts.max()))
+    return f"{low}–{high} heads"
 
 
 def levels_of(true: np.ndarray) -> list[tuple[str, float, float]]:

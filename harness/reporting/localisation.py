@@ -38,18 +38,19 @@ def localisation_table(comparison: Comparison) -> Table | None:
         f"{title_of(comparison)}: localisation",
         ("method", POINTS, NUMBER, COUNTED, *headers),
         tuple((words(row.title), _points(row), *_numbers(row), *_cells(runs, names)) for row, runs in rows),
-        (*NOTES, _annotated(comparison)) + ((BOXES,) if any(name.startswith("box") for name in names) else ()),
+        (*NOTES, _annotated(rows[0][0])) + ((BOXES,) if any(name.startswith("box") for name in names) else ()),
         LEFT | {POINTS},
         section_of(comparison.key),
         ("method", *(header for header in headers if header.startswith("F1")), NUMBER, COUNTED, POINTS),
     )
 
 
-def _annotated(comparison: Comparison) -> str:
-    """How many heads there are to find; tolerances are in pixels of the pictures as they are read."""
-    row = next(row for row in comparison.rows if row.records)
-    heads = sum(stratum.true[0].sum() for stratum in row.strata)
-    return f"{heads:,.0f} heads are annotated; tolerances are in pixels of the pictures as networks see them"
+def _annotated(row: Row) -> str:
+    """How many heads a run of `row` has to find; tolerances are in pixels of the pictures as they are read."""
+    images = [image for record in row.records if record.results for image in record.results.per_image]
+    heads = sum(image.true for image in images) / len(row.records)
+    mean = " in the mean of its folds" if len({record.fold for record in row.records}) > 1 else ""
+    return f"{heads:,.0f} heads are annotated{mean}; tolerances are in pixels of the pictures as networks see them"
 
 
 def scores(record: Record) -> dict[str, tuple[float, float, float]]:

@@ -57,10 +57,16 @@ def chosen(row: Row) -> str:
 
 def looks(row: Row) -> str:
     """How often the images that choose the checkpoint were counted, "13"; from the fewest to the most of several runs."""
-    counted = sorted(
-        sum(epoch.val_mae is not None for epoch in record.training.history) for record in row.records if record.training
-    )
+    counted = sorted(_looks(record) for record in row.records if record.training)
     return _span(counted) if counted and counted[0] else ""
+
+
+def _looks(record: Record) -> int:
+    """Those in stages of which a checkpoint may be; of the last stage it always may."""
+    stages = record.identity.get("recipe", {}).get("stages", [])[:-1]
+    others = {stage.get("name") for stage in stages if not stage.get("selects", True)}
+    history = record.training.history if record.training else []
+    return sum(epoch.val_mae is not None and epoch.stage not in others for epoch in history)
 
 
 def minutes(record: Record) -> float:
@@ -77,6 +83,7 @@ def checkpoint_meaning(select: str) -> str:
     """What the columns of chosen epochs and minutes hold; `select` as records have it."""
     images = "test images" if select == "test-oracle" else "validation images"
     return (
-        f"{CHECKPOINT}: the epoch that was tested, of all that were trained: of those after which the {images} were counted "
-        f"({LOOKS}) the one of lowest MAE. {MINUTES}: the median epoch times their number, without validation and test"
+        f"{CHECKPOINT}: the epoch that was tested, of all that were trained: of those after which the {images} were counted, "
+        f"in stages that may be chosen from ({LOOKS}), the one of lowest MAE. {MINUTES}: the median epoch times their number, "
+        f"without validation and test"
     )

@@ -16,7 +16,7 @@ from keras import ops
 from harness.errors import nearest
 from harness.localisation import ACCEPTED
 from harness.method import Method, ModelOptions, Recipe, inference_network, named_outputs
-from harness.nn.batch import Batch
+from harness.nn.batch import FRAME, Batch
 from harness.training import backend
 from harness.training.any_size import check_any_size
 from harness.training.complaints import called, wrong
@@ -95,6 +95,7 @@ def crops(method: Method, options: ModelOptions, seed: int = 0) -> tuple[np.ndar
     points[..., :2] = generator.uniform(0, length, (2, 16, 2))
     points[1, 9:, 3] = 0  # padding
     maps = {name: generator.uniform(0, 1, (2, length, length, 1)).astype(np.float32) for name in method.maps(options)}
+    maps[FRAME] = np.broadcast_to(np.array([0, 0, length, length], np.float32), (2, 1, 1, 4))
     return images, points, maps
 
 

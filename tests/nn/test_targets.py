@@ -11,7 +11,7 @@ from compiled import to_numpy
 from scipy.stats import norm
 
 from harness.nn.batch import Batch
-from harness.nn.targets import count_classes, crowd_mask, distilled_depth, head_blocks
+from harness.nn.targets import count_classes, crowd_mask, distilled_depth, head_blocks, inside_region
 
 pytestmark = pytest.mark.backend
 
@@ -174,3 +174,20 @@ def test_enlarging_is_opencvs_bilinear(factor: int, shape: tuple[int, int]) -> N
     size = (shape[1] * factor, shape[0] * factor)
     expected = np.stack([cv2.resize(each, size, interpolation=cv2.INTER_LINEAR) for each in values])
     np.testing.assert_allclose(to_numpy(enlarge(ops.convert_to_tensor(values), factor)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 8])
+def test_nothing_is_foreground_where_the_test_drops_cells(stride: int) -> None:
+    """A crop of 64² that shows 37×21 pixels of a picture at its right: heads at the border reach no cell beyond."""
+    from keras import ops
+
+    points = np.array([[[27.5, 20.5, 4.0, 1.0], [60.0, 3.0, 4.0, 1.0]]], np.float32)
+    frame = np.array([27, 0, 64, 21], np.float32).reshape(1, 1, 1, 4)
+    batch = Batch(ops.zeros((1, 64, 64, 3)), ops.convert_to_tensor(points), {"frame": ops.convert_to_tensor(frame)})
+    seen = np.zeros((64 // stride, 64 // stride))
+    seen[: -(-21 // stride), 27 // stride :] = 1
+    for mask in (head_blocks(batch, 15, stride), crowd_mask(batch, stride)):
+        found = to_numpy(mask)[0, :, :, 0]
+        assert found.any() and not found[seen == 0].any()
+    ones = ops.ones((1, 64 // stride, 64 // stride, 1))
+    np.testing.assert_array_equal(to_numpy(inside_region(ones, batch, stride))[0, :, :, 0], seen)

@@ -151,6 +151,19 @@ def test_variants_leave_terms_out_and_the_rest_keeps_its_weight(variant: str, te
         assert float(found["variation"]) == pytest.approx(0.01 * float(losses.variation(density, heads, STRIDE)))
 
 
+def test_a_head_in_the_continuation_of_a_crop_is_a_lost_one() -> None:
+    """The test drops these cells: a count there is none."""
+    heads = np.zeros((1, 4, 4), np.float32)
+    heads[0, 0] = [20, 20, 4, 1]
+    frame = np.array([0, 0, 48, 24], np.float32).reshape(1, 1, 1, 4)
+    batch = Batch(np.zeros((1, *SIZE, 3), np.float32), heads, {"frame": frame})
+    density = np.zeros((1, SIZE[0] // STRIDE, SIZE[1] // STRIDE, 1), np.float32)
+    found, lost = density.copy(), density.copy()
+    found[0, 20 // STRIDE, 20 // STRIDE], lost[0, 24 // STRIDE, 20 // STRIDE] = 1, 1
+    right, wrong = (float(METHOD.loss(batch, {"density": one}, ModelOptions())["count"]) for one in (found, lost))
+    assert right == pytest.approx(0, abs=1e-6) and wrong > 0.5
+
+
 @pytest.fixture(scope="module")
 def network() -> Any:
     import keras

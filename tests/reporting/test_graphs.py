@@ -145,6 +145,16 @@ def test_a_method_has_one_colour_in_every_figure() -> None:
     colours = graphs.colours_of(found)
     drawn = [{part.title: part.colour for part in graphs.parts_of(one, "a", colours)} for one in found]
     assert drawn[0]["MCNN"] == drawn[1]["MCNN"] and all(len(set(each.values())) == 2 for each in drawn)
+    twice = comparisons(
+        [
+            make_record(),
+            changed(make_record(predicted=(10, 20, 31)), precision="mixed_bfloat16"),
+            make_record("csrnet", predicted=(50, 50, 50)),
+        ]
+    )
+    again = {part.row.method: part.colour for part in graphs.parts_of(twice[0], "a", colours)}
+    assert again["csrnet"] == colours["csrnet"], "a second row of MCNN takes no other method's colour"
+    assert len({part.colour for part in graphs.parts_of(twice[0], "a", colours)}) == 3
     taken = {row.method: 0 for one in found for row in one.rows}
     assert {part.colour for part in graphs.parts_of(found[0], "a", taken)} == {0, 1}, "one that is taken gives way"
 
@@ -153,8 +163,8 @@ def test_bins_of_nearly_one_size_are_one() -> None:
     """Half of the images have 1 megapixel give or take a row; the axis goes from 0.1 to 10."""
     sizes = [(100, 1000)] * 10 + [(1000, 1000 + n // 5) for n in range(40)] + [(1000, 10000)] * 10
     true = tuple(range(1, 61))
-    found = titles(graphs.sizes(parts(make_record(true=true, predicted=true, sizes=tuple(sizes)))).svg)
-    assert len(found) == 3
+    figure = graphs.sizes(parts(make_record(true=true, predicted=true, sizes=tuple(sizes))))
+    assert len(titles(figure.svg)) == 3 and "means over 3 groups of neighbours" in figure.caption
 
 
 def fills(text: str, title: str) -> dict[str, str]:

@@ -32,6 +32,14 @@ def record(method: str = "mcnn", found: tuple[int, int, int] = (5, 5, 5), **chan
     return make_record(method, TRUE, POINTS, located=located(*matched), **changes)
 
 
+def test_the_heads_to_find_are_those_of_a_run() -> None:
+    """Points are means over runs, each of which has the heads of its own fold."""
+    table = table_of(record(fold=0, folds=2), record(fold=1, folds=2))
+    assert table is not None
+    heads = sum(image.true for image in record().results.per_image)  # type: ignore[union-attr]
+    assert any(note.startswith(f"{heads:.0f} heads are annotated in the mean of its folds") for note in table.notes)
+
+
 def test_numbers_are_of_sums_over_images_and_means_over_runs() -> None:
     table = table_of(record(), record(seed=1, found=(10, 1, 1)), record("p2p", found=(5, 6, 7), own_points=True))
     assert table is not None and table.name == "synth-common-quick-localisation"

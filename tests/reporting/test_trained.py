@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_records import column, make_record, written
+from made_records import column, make_record, with_groups, written
 
 from harness.host.plugins import load_host
 from harness.method import Method, Recipe
@@ -150,8 +150,23 @@ def test_how_often_validation_images_were_counted_is_a_column() -> None:
 def test_each_seed_of_a_row_is_named() -> None:
     three = [make_record(seed=seed, predicted=(10 + seed, 20, 30)) for seed in range(3)]
     told = [note for note in comparison_table(comparisons(three)[0], []).notes if note.startswith("MAE by seed")]
-    assert told == ["MAE by seed: MCNN 0.0, 0.3, 0.7"]
+    assert told == ["MAE by seed: MCNN 0.00, 0.33, 0.67"]
     assert not any(note.startswith("MAE by seed") for note in comparison_table(comparisons(three[:1])[0], []).notes)
+    scenes = [{"scene": name} for name in ("S1", "S1", "S2")]  # of which the table scores the mean: errors 0 and 0, 6
+    both = [make_record(seed=seed, predicted=(10, 20, 36 + 20 * seed)) for seed in range(2)]
+    notes = comparison_table(comparisons([with_groups(one, scenes, mean_of="scene") for one in both])[0], []).notes
+    assert "MAE by seed: MCNN 3.00, 13.00" in notes
+
+
+def test_a_look_in_a_stage_that_may_not_be_chosen_from_is_none() -> None:
+    history = [
+        {"epoch": 1, "stage": "warm-up", "val_mae": 1.0},
+        {"epoch": 2, "stage": "main", "val_mae": 3.0},
+        {"epoch": 3, "stage": "main", "val_mae": 2.0},
+    ]
+    record = make_record(history=history)
+    record.identity["recipe"]["stages"] = [{"name": "warm-up", "selects": False}, {"name": "main", "selects": False}]
+    assert trained.looks(comparisons([record])[0].rows[0]) == "2", "of the last stage it always may be"
 
 
 def test_the_chosen_epoch_stands_beside_their_number() -> None:

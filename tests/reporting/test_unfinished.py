@@ -34,7 +34,7 @@ def test_groups_are_of_every_image_that_some_row_has() -> None:
     (found,) = comparisons([folded("mcnn", 0, 3), folded("csrnet", 1, 5)])
     (table,) = group_tables(found, [])
     groups = [header for header in table.headers if header.endswith(" heads")]
-    assert groups[0].startswith("10–") and groups[-1] == "201–400 heads"
+    assert groups[0].startswith("10–") and groups[-1] == "300–400 heads"
     assert table.notes[0].startswith("MAE by true count: 7 images low (≤ 300), 1 images middle (≤ 700)")
     assert column(table, groups[-1])["CSRNET"].value == 5
 
@@ -44,6 +44,13 @@ def test_the_images_of_several_seeds_are_counted_once() -> None:
     (table,) = group_tables(found, [])
     assert table.notes[0] == "MAE of all runs together by true count: 3 groups of about equal size of 3 images"
     assert not any("low" in header for header in table.headers), "all images are of one level"
+
+
+def test_groups_of_fractions_have_names_of_their_own() -> None:
+    (found,) = comparisons([make_record(true=(0.2, 0.4, 0.7, 1.3), predicted=(0, 0, 0, 0))])
+    (table,) = group_tables(found, [])
+    names = [header for header in table.headers if header.endswith(" heads")]
+    assert names == ["0.2–0.2 heads", "0.4–0.4 heads", "0.7–0.7 heads", "1.3–1.3 heads"]
 
 
 def test_seeds_are_those_of_finished_rows() -> None:

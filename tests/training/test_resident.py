@@ -19,7 +19,7 @@ from harness.data.pipeline import Pipeline, Waiting
 from harness.data.run_data import run_data
 from harness.host.plugins import load_host
 from harness.label_map import LabelMap
-from harness.method import Recipe
+from harness.method import ModelOptions, Recipe
 from harness.run import Request
 from harness.runs import records
 from harness.runs.resolve import resolve
@@ -69,6 +69,12 @@ def test_crops_cut_on_the_device_are_those_of_the_host_to_the_bit(channels: int)
         np.testing.assert_array_equal(found["frame"], expected.maps["frame"])
         mirrored += int(keras.ops.convert_to_numpy(given["places"])[:, 3].sum())
     assert 15 < mirrored < 57, "of 72 crops, about every second"
+
+
+def test_a_label_map_may_not_hide_the_harness_own() -> None:
+    method = next(iter(load_host().methods.values()))
+    with pytest.raises(ValueError, match=r"'frame'.*give it another"):
+        replace(method, label_maps=lambda options: {"frame": RED}).maps(ModelOptions())
 
 
 @pytest.mark.backend

@@ -12,7 +12,7 @@ from harness.files.annotations import NOT_SUCH_A_STRUCT, checked_points, read_ma
 
 HELD = 32  # files; UCSD has ten
 # Test images in a row that intervals draw together: on Mall the errors of trained networks are alike (a correlation of 0.4
-# to 0.6 from frame to frame) up to about 50 frames, and blocks longer than 100 make intervals hardly wider.
+# to 0.6 from frame to frame, none after 50), and longer blocks made intervals of three methods of four no wider.
 ALIKE = 100
 
 
