@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from harness.errors import unknown_name
 from harness.head_spacing import Sigma
 from harness.nn.batch import FRAME, REGION
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Fields of recipes and stages that came later, and what they are where unused: a recipe that uses none of them keeps the
 # identity it had before.
 LEFT_OUT: Mapping[str, Any] = {"ema": 0.0, "clip": 0.0, "rates": {}}
+DECAYS = ("constant", "cosine", "rise", "step")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,17 @@ class Stage:
     selects: bool = True
     rates: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.decay not in DECAYS:
+            raise ValueError(str(unknown_name(f"decay of stage {self.name!r}", self.decay, DECAYS)))
+        if not (0 < self.share <= 1 and 0 <= self.learning_rate < float("inf")):
+            found = f"share is {self.share:g} and learning_rate {self.learning_rate:g}"
+            raise ValueError(f"stage {self.name!r}: {found}; expected a share above 0, at most 1, and a rate from 0 on")
+        if wrong := [name for name, rate in self.rates.items() if not 0 <= rate < float("inf")]:
+            raise ValueError(
+                f"stage {self.name!r}: the rate of {wrong[0]} is {self.rates[wrong[0]]:g}; expected 0 or more"
+            )
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -79,7 +92,7 @@ class Recipe:
         flip, grey: probability of mirroring, of removing colour.
         noise: standard deviation of added Gaussian noise in grey values, applied with probability 0.5.
         stages: one after another, shares adding up to 1.
-        patience: stop after so many validations without improvement; 0 never stops early.
+        patience: stop after so many validations of a stage without improvement; 0 never stops early.
         ema: what is validated, kept and tested is an exponential moving average of the weights with this momentum (0.999),
             begun anew in each stage; 0 averages nothing.
         clip: the gradient's norm, over all weights together, is scaled down to at most this; 0 clips nothing.
@@ -104,6 +117,8 @@ class Recipe:
     clip: float = 0.0
 
     def __post_init__(self) -> None:
+        for wrong in self._wrong():
+            raise ValueError(f"recipe {self.name!r}: {wrong}")
         total = sum(stage.share for stage in self.stages)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"recipe {self.name!r}: the shares of its stages add up to {total:g}; expected 1")
@@ -112,10 +127,31 @@ class Recipe:
                 f"recipe {self.name!r}: images_per_step is {self.images_per_step}; crops by share differ in size from "
                 f"image to image, so expected 1"
             )
+
+    def _wrong(self) -> Iterator[str]:
+        """What of its numbers cannot be, each in words."""
+        for name in ("epochs", "images_per_step", "crops_per_image"):
+            if getattr(self, name) < 1:
+                yield f"{name} is {getattr(self, name)}; expected at least 1"
+        sides = self.crop if isinstance(self.crop, tuple) else (self.crop,)
+        if any(side is not None and side < 1 for side in sides):
+            yield f"crop is {self.crop}; expected pixels above 0, or None for crop_share"
+        every = self.crop_share if isinstance(self.crop_share, tuple) else (self.crop_share,)
+        if not every or not all(0 < share <= 1 for share in every):
+            yield f"crop_share is {self.crop_share}; expected one or more shares above 0, at most 1"
+        if not 0 < self.scales[0] <= self.scales[1] < float("inf"):
+            yield f"scales is {self.scales}; expected (lowest, highest) above 0"
+        for name in ("flip", "grey"):
+            if not 0 <= getattr(self, name) <= 1:
+                yield f"{name} is {getattr(self, name):g}; expected a probability"
+        if not 0 < self.density_scale < float("inf"):
+            yield f"density_scale is {self.density_scale:g}; expected a number above 0"
+        if not (0 <= self.noise < float("inf") and self.patience >= 0):
+            yield f"noise is {self.noise:g} and patience {self.patience}; expected numbers from 0 on"
         if not 0 <= self.ema < 1:
-            raise ValueError(f"recipe {self.name!r}: ema is {self.ema:g}; expected a momentum below 1, 0 for none")
-        if self.clip < 0:
-            raise ValueError(f"recipe {self.name!r}: clip is {self.clip:g}; expected a norm, 0 for none")
+            yield f"ema is {self.ema:g}; expected a momentum below 1, 0 for none"
+        if not 0 <= self.clip < float("inf"):
+            yield f"clip is {self.clip:g}; expected a norm, 0 for none"
 
     def check_asked(self) -> None:
         """Raises `ValueError` where it asks for crops in pixels and by share; a budget that caps crops leaves it so."""

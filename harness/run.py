@@ -14,6 +14,8 @@ from harness.method import Method, ModelOptions, Recipe
 
 SELECTIONS = ("validation", "test-oracle")
 SCHEMA_VERSION = 1
+LARGEST_SEED = 2**32 - 1  # that NumPy and Keras take
+LONGEST_NAME = 200  # bytes of a run's folder; file systems have at most 255
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,11 @@ class Run:
         request = self.request
         method = in_brackets(request.method, request.variant)
         fold = f"-fold{request.fold}" if self.benchmark.folds else ""
-        return (
-            f"{self.benchmark.name}-{method}-{request.recipe}-{request.budget}-seed{request.seed}{fold}-{self.id[:8]}"
-        )
+        rest = f"-{method}-{request.recipe}-{request.budget}-seed{request.seed}{fold}-{self.id[:8]}"
+        room = max(
+            8, LONGEST_NAME - len(rest.encode())
+        )  # a folder of one's own may have a long name; the id tells two apart
+        return self.benchmark.name.encode()[:room].decode(errors="ignore") + rest
 
 
 def in_brackets(method: str, variant: str) -> str:

@@ -111,6 +111,13 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     for line in _splits(cells):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(cells)} cells, {len(cells) - len(todo)} there already, {len(todo)} to run", highlight=False)
+    for method in {cell.run.method.name: cell.run.method for cell in todo}.values():
+        chosen.check(method)
+        chosen.check_not_started(method)  # what a plugin imports as it is loaded here, it imports in a cell too
+        if wanted.data_parallel:
+            sharing.check_data_parallel(method)
+    with asked.at("recipe"):
+        _check_optimizers(todo)
     if dry_run:
         for cell in todo:
             click.echo(cell.run.name)
@@ -119,14 +126,7 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
                 there = f"there already: {cell.run.name}  {cell.record.status}"
                 console.print(there, markup=False, highlight=False, soft_wrap=True)
         return
-    for method in {cell.run.method.name: cell.run.method for cell in todo}.values():
-        chosen.check(method)
-        chosen.check_not_started(method)  # what a plugin imports as it is loaded here, it imports in a cell too
-        if wanted.data_parallel:
-            sharing.check_data_parallel(method)
     _check_pretrained(todo)
-    with asked.at("recipe"):
-        _check_optimizers(todo)
     if kept := keep(asked):
         console.print(kept, markup=False, highlight=False, soft_wrap=True)
     if todo and not console.is_terminal:  # where there is no bar to look at
@@ -270,7 +270,8 @@ def _check_pretrained(todo: list[Any]) -> None:
 
 def _check_optimizers(todo: list[Any]) -> None:
     """A misspelt optimiser in a recipe of one's own must not fail every cell in turn."""
-    own = [cell.run.recipe for cell in todo if {"optimizer", "options", "stages"} & cell.run.request.own_recipe.keys()]
+    decide = {"optimizer", "options", "stages", "clip", "ema", "rates"}
+    own = [cell.run.recipe for cell in todo if decide & cell.run.request.own_recipe.keys()]
     if own:
         from harness.training import backend
 

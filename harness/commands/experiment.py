@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from harness.errors import HarnessError
 from harness.files.atomic import written
+from harness.run import LARGEST_SEED
 from harness.runs.experiment import FILE, Asked, Experiment, load, text_of
 
 WRITTEN = "# Written by harness bench."
@@ -60,25 +62,28 @@ def keep(asked: Asked) -> str:
     path = Path(wanted.out) / FILE
     text = f"{WRITTEN} Again, or on: harness bench {path}\n{text_of(wanted)}"
     try:
-        there = path.read_text(encoding="utf-8") if path.is_file() else WRITTEN
-        if not there.startswith(WRITTEN):
-            same = load(path).experiment == wanted
-            return "" if same else f"{path} is not ours to write over: it says something else than what runs now"
+        there = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else WRITTEN
     except OSError as error:
         raise HarnessError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not there.startswith(WRITTEN):
+        try:
+            same = load(path).experiment == wanted
+        except (HarnessError, ValueError):  # somebody's file of that name
+            same = False
+        return "" if same else f"{path} is not ours to write over: it says something else than what runs now"
     with written(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return ""
 
 
 def _slurm(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """("slurm_partition=gpu", "cpus_per_task=8") → a dict; whole numbers as such."""
+    """("slurm_partition=gpu", "cpus_per_task=8") → a dict; whole numbers as such, unless they begin with 0 (accounts)."""
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise HarnessError(f"--slurm {pair!r}: expected KEY=VALUE, e.g. slurm_partition=gpu")
-        found[key] = int(value) if value.isdigit() else value
+        found[key] = int(value) if re.fullmatch(r"0|[1-9][0-9]*", value) else value
     return found
 
 
@@ -87,6 +92,6 @@ def _seeds(text: str) -> tuple[int, ...]:
         seeds = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         seeds = []
-    if not seeds or any(seed < 0 for seed in seeds):
-        raise HarnessError(f"--seeds {text!r}: expected whole numbers from 0, e.g. 0,1,2")
+    if not seeds or any(not 0 <= seed <= LARGEST_SEED for seed in seeds):
+        raise HarnessError(f"--seeds {text!r}: expected whole numbers from 0 to {LARGEST_SEED}, e.g. 0,1,2")
     return tuple(dict.fromkeys(seeds))

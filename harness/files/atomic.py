@@ -10,6 +10,8 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 
+PARTIAL = "partial-"
+
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
@@ -37,10 +39,17 @@ def make_folder(folder: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path in `path`'s folder, moved to `path` when the block ends well and removed when it does not."""
-    temporary = path.with_name(f"partial-{os.getpid()}-{threading.get_ident()}-{path.name}")
+    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what processes that were killed left of files that they were writing in `folder`, where nobody writes now."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -92,15 +92,18 @@ def execute(spec: CellRequest, host: Host, report: Report) -> None:
     Raises:
         SystemExit: the files or the plugin are no longer those the bench began with.
     """
+    from harness.errors import one_line
     from harness.runs import records
     from harness.runs.plan import record_of
     from harness.training.state import STATE
 
     run, samples = _agreed(spec, host)
-    started = record_of(host, run, "failed")
-    record = records.Record.model_validate(
-        {**started.model_dump(), **_outcome_of(host, run, samples, spec, report)},
-    )
+    started = record_of(host, run, "failed").model_dump()
+    try:
+        record = records.Record.model_validate({**started, **_outcome_of(host, run, samples, spec, report)})
+    except ValueError as error:  # of what a plugin gave
+        message = f"its results make no record: {one_line(error)}"
+        record = records.Record.model_validate({**started, "message": message})
     folder = Path(spec.folder)
     records.write(folder, record)
     if record.status == "ok":

@@ -24,11 +24,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from harness.errors import printable, unknown_name
+from harness.method import DECAYS
 
 FROM_ZERO = frozenset({"patience", "warmup_steps", "neighbours"})  # whole numbers that may be 0; the others begin at 1
 ABOVE_ZERO = frozenset({"learning_rate", "share", "crop_share", "scales", "density_scale", "decay_factor", "pixels"})
 UP_TO_ONE = frozenset({"flip", "grey", "share", "crop_share"})
-CHOICES: dict[str, Any] = {"decay": Literal["constant", "cosine", "rise", "step"]}
+CHOICES: dict[str, Any] = {"decay": Literal[DECAYS]}
 
 
 class Keys(BaseModel):

@@ -26,7 +26,7 @@ from pydantic import (
 from harness.budgets import BUDGETS
 from harness.errors import HarnessError, printable
 from harness.files.yaml_file import Place, Sheet, read
-from harness.run import SELECTIONS
+from harness.run import LARGEST_SEED, SELECTIONS
 from harness.runs import own
 from harness.runs.checked import Keys, one_of
 from harness.runs.executors import EXECUTORS
@@ -61,10 +61,10 @@ Words = Annotated[
     tuple[StrictStr, ...], Field(min_length=1), BeforeValidator(_listed), _one_or_more({"type": "string"})
 ]
 Seeds = Annotated[
-    tuple[Annotated[StrictInt, Field(ge=0)], ...],
+    tuple[Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)], ...],
     Field(min_length=1),
     BeforeValidator(_numbers),
-    _one_or_more({"type": "integer", "minimum": 0}),
+    _one_or_more({"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}),
 ]
 ARecipe: Any = _named_or_own("recipe", own.RECIPES, OwnRecipe)
 ABudget: Any = _named_or_own("budget", BUDGETS, OwnBudget)
@@ -108,7 +108,8 @@ class Experiment(Keys):
             elif not value.name and not own.changes_of(value.asked):  # {from: standard} is standard
                 said[kind] = value.asked.get("from", plain)
             else:
-                said |= {kind: value.name or own.name_of(value.asked), f"own_{kind}": value.asked}
+                asked = value.asked or {"from": plain}  # a name alone
+                said |= {kind: value.name or own.name_of(asked), f"own_{kind}": asked}
         return said
 
 

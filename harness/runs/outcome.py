@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -30,8 +31,8 @@ def finished(host: Host, run: Run, data: RunData, trained: Trained, results: lis
             f"network depends on the whole picture"
         )
     commits = ", ".join(trained.progress.commits)  # several where code that was changed continued it
-    of_network = run.method.learned(trained.network) if run.method.learned else {}
-    learned = {name: float(value) for name, value in of_network.items()}
+    learned, unusable = _learned(run.method, trained.network)
+    complaints += unusable
     return {
         "status": "ok",
         "message": "\n".join([*trained.notes, *complaints]),
@@ -47,6 +48,20 @@ def finished(host: Host, run: Run, data: RunData, trained: Trained, results: lis
             "per_image": [_image(result) for result in results],
         },
     }
+
+
+def _learned(method: Method, network: Any) -> tuple[dict[str, float], list[str]]:
+    """What the method says that its network learned. What cannot be had or is no number costs itself, not the run."""
+    if method.learned is None:
+        return {}, []
+    try:
+        values = {str(name): float(value) for name, value in method.learned(network).items()}
+    except Exception as error:
+        return {}, [f"learned of {method.name} raised {type(error).__name__}: {error}"]
+    finite = {name: value for name, value in values.items() if math.isfinite(value)}
+    return finite, [
+        f"learned of {method.name}: {name} is no finite number" for name in sorted(values.keys() - finite.keys())
+    ]
 
 
 def _data(run: Run, data: RunData, tested: int) -> dict[str, Any]:
@@ -111,7 +126,7 @@ def _extra_metrics(host: Host, results: list[ImageResult]) -> tuple[dict[str, fl
     complaints = []
     for name, metric in sorted(host.metrics.items()):
         try:
-            values[name] = _number(metric.of(*(counts if metric.takes == "counts" else points)))
+            values[name] = _number(metric.of(*copy.deepcopy(counts if metric.takes == "counts" else points)))
             if values[name] is None:
                 complaints.append(f"metric {name} gave no finite number")
         except Exception as error:

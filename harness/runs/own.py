@@ -56,10 +56,11 @@ def name_of(asked: Asked) -> str:
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Leaves of mappings with the keys that lead to them; a list of numbers as its text."""
+    """Leaves of mappings with the keys that lead to them, sorted where order says nothing; a list of numbers as its text."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from (((key, *inner), leaf) for inner, leaf in _flat(value))
+            ordered = value if key == "rates" else dict(sorted(value.items()))  # of rates the first that fits counts
+            yield from (((key, *inner), leaf) for inner, leaf in _flat(ordered))
         elif isinstance(value, list | tuple) and value and all(isinstance(one, int | float) for one in value):
             yield (key,), "_".join(map(text, value))
         else:

@@ -95,8 +95,18 @@ def plan_cells(
         for (method, variant), seed, fold in itertools.product(methods, seeds, folds):
             request = Request(method, benchmark.reference, variant, fold, seed, **choices)
             run = resolve(host, request, mark, samples)
-            cells.append(Cell(run, out / run.name, existing_record(out / run.name), parts[fold]))
+            cells.append(Cell(run, out / run.name, _record_there(run, out / run.name), parts[fold]))
     return cells
+
+
+def _record_there(run: Run, folder: Path) -> Record | None:
+    record = existing_record(folder)
+    if record and record.id != run.id:
+        raise HarnessError(
+            f"{folder / records.FILE}: the record of another run, {record.name}; expected that of {run.id}. Move it away, or "
+            f"delete it"
+        )
+    return record
 
 
 def existing_record(folder: Path) -> Record | None:

@@ -91,6 +91,9 @@ def recipe_of(method: Method, benchmark: str, name: str, asked: own.Asked, pretr
 def _pretrained(method: Method, request: Request) -> tuple[str, str]:
     """(what to load, what the identity says). "default" is ImageNet, or nothing on the smoke budget."""
     choice = request.pretrained
+    if choice not in ("default", "none", "imagenet") and not Path(choice).is_file():
+        part = f"a {method.pretrained} weights file" if method.pretrained else "a weights file"
+        raise HarnessError(f"--pretrained {choice}: no such file; expected none, imagenet, or {part}")
     if method.pretrained is None:
         return "none", "none"
     if choice == "default":
@@ -99,9 +102,5 @@ def _pretrained(method: Method, request: Request) -> tuple[str, str]:
     if choice in ("none", "imagenet"):
         return choice, choice
     path = Path(choice)
-    if not path.is_file():
-        raise HarnessError(
-            f"--pretrained {choice}: no such file; expected none, imagenet, or a {method.pretrained} weights file"
-        )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return str(path.resolve()), f"file {path.name} {digest}"

@@ -15,7 +15,7 @@ from keras import ops
 from harness.budgets import Plan, plan
 from harness.data.pipeline import Pipeline, Waiting
 from harness.data.run_data import RunData
-from harness.errors import DivergedError
+from harness.errors import DivergedError, HarnessError
 from harness.method import Stage, inference_network
 from harness.run import Run
 from harness.training import backend, sharing, soundness, state, weights
@@ -108,6 +108,8 @@ def train(job: Job) -> Trained:
     progress = session.progress
     while not session.over:
         number = next(number for number, end in enumerate(session.ends) if progress.epoch < end)
+        if number != progress.stage:  # what the one before did not improve any more, the next may
+            progress.stale = 0
         _enter(session, number)
         entry = _epoch(session, number)
         progress.stage = number
@@ -153,6 +155,11 @@ def _opened(job: Job) -> _Session:
     trainer = PointTrainer(run.method.build(run.options), run.method, options, terms)
     length = plan(run.recipe, run.budget, len(data.split.train))
     progress = state.begun(job.folder / STATE, keras.backend.backend(), job.commit)
+    if progress.best_epoch and not (job.folder / WEIGHTS).is_file():
+        raise HarnessError(
+            f"{job.folder / WEIGHTS}: missing, the weights of epoch {progress.best_epoch}, which was the best so far. Delete "
+            f"{STATE} beside it to train from the start; then --retry failed."
+        )
     if said := backend.emulated(run.request.precision):
         job.report("warning", said=said)
     job.report(

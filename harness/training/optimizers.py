@@ -12,10 +12,25 @@ if TYPE_CHECKING:
     import keras
 
 
+ELSEWHERE = {
+    "learning_rate": "learning_rate of the stage, which is set before every step",
+    **dict.fromkeys(("use_ema", "ema_momentum", "ema_overwrite_frequency"), "ema of the recipe"),
+}
+CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
 def optimizer_of(stage: Stage, ema: float = 0.0, clip: float = 0.0) -> keras.optimizers.Optimizer:
     """The optimiser that `stage` names; `ema` and `clip` as in `Recipe`. What Keras raises of it is raised."""
     import keras
 
+    for option in sorted(stage.options.keys() & ELSEWHERE.keys()):
+        raise HarnessError(
+            f"optimizer {stage.optimizer}: {option} has no effect in options; expected {ELSEWHERE[option]}"
+        )
+    if clip and (twice := [option for option in CLIPS if option in stage.options]):
+        raise HarnessError(
+            f"optimizer {stage.optimizer}: both the recipe's clip and {twice[0]} in options; expected one"
+        )
     return keras.optimizers.get({"class_name": stage.optimizer, "config": _config(stage, ema, clip)})
 
 

@@ -10,12 +10,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.files.atomic import replacing
 from harness.training.random_states import random_states, set_random_states
 
 STATE = "state.npz"
 RANDOM = "random:"
+DAMAGE = (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile)  # what reading a damaged file raises
 
 
 @dataclass
@@ -58,10 +59,8 @@ def read_progress(path: Path) -> Progress | None:
     try:
         with path.open("rb") as file, np.load(file) as content:
             return Progress(**json.loads(str(content["progress"])))
-    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
-        raise HarnessError(
-            f"{path}: damaged state of a run ({error}). Delete the file to train from the start."
-        ) from None
+    except DAMAGE as error:
+        raise _damaged(path, error) from None
 
 
 def begun(path: Path, backend: str, commit: str) -> Progress:
@@ -88,13 +87,25 @@ def restore(path: Path, trainer: Any) -> None:
     """Sets the network's and the optimiser's variables, and what draws random numbers, from `path`.
 
     The trainer must be compiled for the same stage.
+
+    Raises:
+        HarnessError: the file is damaged, or of other variables.
     """
     variables = _variables(trainer)
-    with np.load(path) as content:
-        for number, variable in enumerate(variables):
-            variable.assign(content[f"v{number}"])
-        drawn = {name.removeprefix(RANDOM): content[name] for name in content.files if name.startswith(RANDOM)}
+    try:
+        with np.load(path) as content:
+            for number, variable in enumerate(variables):
+                variable.assign(content[f"v{number}"])
+            drawn = {name.removeprefix(RANDOM): content[name] for name in content.files if name.startswith(RANDOM)}
+    except DAMAGE as error:
+        raise _damaged(path, error) from None
     set_random_states(drawn)
+
+
+def _damaged(path: Path, error: Exception) -> HarnessError:
+    return HarnessError(
+        f"{path}: damaged state of a run ({one_line(error)}). Delete the file to train from the start; then --retry failed."
+    )
 
 
 def _variables(trainer: Any) -> list[Any]:

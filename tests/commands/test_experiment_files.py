@@ -11,7 +11,9 @@ import click
 import pytest
 import yaml
 from conftest import ROOT, Command, one_line
+from pydantic import ValidationError
 
+from harness.errors import HarnessError
 from harness.runs import records
 from harness.runs.experiment import Experiment
 
@@ -73,6 +75,26 @@ def test_what_bench_leaves_and_what_it_leaves_alone(
     assert keep(asked) == "" and "another" not in keep(asked)
     assert "runs/experiment.yaml" in keep(asked.changed({"seeds": (4,)}))
     assert path.read_text().startswith("# by hand"), "what a person wrote is never written over"
+    for text in (b"notes: my experiment\n", b"\xff\xfe\x00"):
+        path.write_bytes(text)
+        assert "is not ours to write over" in keep(asked) and path.read_bytes() == text
+
+
+def test_slurm_values_are_numbers_where_they_are_written_so() -> None:
+    from harness.commands.experiment import _slurm
+
+    pairs = ("cpus_per_task=8", "slurm_account=0012", "a=²", "zero=0")
+    assert _slurm(pairs) == {"cpus_per_task": 8, "slurm_account": "0012", "a": "²", "zero": 0}
+
+
+def test_seeds_are_those_that_generators_take() -> None:
+    from harness.commands.experiment import _seeds
+
+    assert _seeds("0,4294967295") == (0, 2**32 - 1)
+    with pytest.raises(HarnessError, match="from 0 to 4294967295"):
+        _seeds("4294967296")
+    with pytest.raises(ValidationError, match="less than or equal to 4294967295"):
+        Experiment(seeds=(2**32,))
 
 
 def test_mistakes_in_a_file_stop_the_bench_in_one_line(harness: Command, tmp_path: Path) -> None:
@@ -91,7 +113,7 @@ def test_mistakes_in_a_file_stop_the_bench_in_one_line(harness: Command, tmp_pat
     }
     for name, (text, message) in cases.items():
         (tmp_path / name).write_text(text)
-        done = harness("bench", name, *(("--dry-run",) if name != "a.yaml" else ()))
+        done = harness("bench", name, "--dry-run")
         said = done.stderr.strip().splitlines()[-1]
         assert done.returncode == 2 and message in said, done.stderr
     assert "--methods is missing" in one_line(harness("bench", "--datasets", "synth"))

@@ -20,11 +20,12 @@ from conftest import ROOT
 from filelock import FileLock
 from made_records import make_record
 
+from harness.errors import HarnessError
 from harness.host.plugins import load_host
 from harness.runs import records
 from harness.runs.executors import Job, Settings, cell_process, job_of, local, remote
 from harness.runs.executors.cell_process import LOCK
-from harness.runs.plan import plan_cells
+from harness.runs.plan import plan_cells, record_of
 from harness.training.state import STATE
 
 pytestmark = pytest.mark.system
@@ -136,6 +137,54 @@ def test_a_cell_that_another_bench_runs_costs_the_others_nothing(
         done = list(local.run(jobs, Settings(jobs=at_once, warned=said.append)))
     assert [(job.name, record.status) for job, record in done] == [("free", "ok")]
     assert len(said) == 1 and "held: another bench is running this cell" in said[0]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_cell_whose_folder_cannot_be_made_costs_the_others_nothing(
+    at_once: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    identity = {"id": a_cell_that("exit 0", monkeypatch, tmp_path)}
+    jobs = [Job({}, name, str(tmp_path / name), None, [], 1, None, identity) for name in ("n" * 300, "free")]
+    said: list[str] = []
+    done = list(local.run(jobs, Settings(jobs=at_once, warned=said.append)))
+    assert [(job.name, record.status) for job, record in done] == [("free", "ok")]
+    assert len(said) == 1 and "cannot be written" in said[0]
+
+
+def test_what_a_killed_process_left_half_written_is_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before the cell begins, which may be stopped while it writes too."""
+    folder = tmp_path / "run"
+    leaves = f"touch '{folder}/partial-2-3-{STATE}'; kill -TERM $$"
+    job = Job({}, "cell", str(folder), None, [], 1, None, {"id": a_cell_that(leaves, monkeypatch, tmp_path)})
+    folder.mkdir()
+    (folder / f"partial-1-2-{STATE}").touch()
+    assert cell_process.run_job(job).status == "ok"
+    assert not list(folder.glob("partial-*"))
+
+
+def test_a_time_beyond_all_clocks_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    job = Job(
+        {}, "cell", str(tmp_path / "run"), None, [], 1, 1e12, {"id": a_cell_that("exit 0", monkeypatch, tmp_path)}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a thread that died
+        assert cell_process.run_job(job).status == "ok"
+
+
+def test_the_record_of_another_run_is_not_taken_for_done(tmp_path: Path) -> None:
+    host = load_host()
+    one, other = plan_cells(host, [("mcnn", "")], [host.benchmark("synth")], [0, 1], tmp_path, None, budget="smoke")
+    record = record_of(host, one.run, "failed")
+    records.write(_made(other.folder), record)
+    with pytest.raises(
+        HarnessError, match=f"the record of another run, {one.run.name}; expected that of {other.run.id}"
+    ):
+        plan_cells(host, [("mcnn", "")], [host.benchmark("synth")], [1], tmp_path, None, budget="smoke")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
 
 
 def test_what_an_engine_finds_running_elsewhere_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

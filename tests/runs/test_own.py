@@ -111,6 +111,81 @@ def test_contents_that_look_alike_have_names_of_their_own() -> None:
         assert own.name_of({"from": "common"} | one) != own.name_of({"from": "common"} | other)
 
 
+def test_the_order_in_which_options_are_written_down_says_nothing() -> None:
+    for key, values in (("options", {"nesterov": True, "momentum": 0.9}), ("loss_weights", {"b": 2.0, "a": 1.0})):
+        names = {
+            own.name_of({"from": "common", key: dict(pairs)}) for pairs in (values.items(), reversed(values.items()))
+        }
+        assert len(names) == 1
+    rates = {"*": 0.1, "head": 1.0}
+    assert own.name_of({"rates": rates}) != own.name_of({"rates": dict(reversed(rates.items()))}), (
+        "the first that fits counts"
+    )
+
+
+def test_a_name_alone_is_what_it_is_made_from_by_another_name() -> None:
+    from harness.runs.experiment import Experiment
+
+    said = Experiment.model_validate({"budget": {"name": "full"}, "recipe": {"name": "mine"}}).choices()
+    assert own.budget("full", said["own_budget"]) == replace(BUDGETS["paper"], name="full")
+    run = resolved(**said)
+    assert run.recipe == replace(FINE_TUNING, name="mine") and run.budget.name == "full"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"images_per_step": 0},
+        {"crops_per_image": 0},
+        {"crop": -5},
+        {"crop": (0, 64)},
+        {"flip": 7.0},
+        {"crop": None, "images_per_step": 1, "crop_share": ()},
+        {"crop": None, "images_per_step": 1, "crop_share": (0.5, 2.0)},
+        {"scales": (-1.0, -1.0)},
+        {"scales": (2.0, 1.0)},
+        {"density_scale": 0.0},
+        {"clip": float("nan")},
+        {"patience": -1},
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"recipe 'r': .*{next(name for name in reversed(wrong))}"):
+        Recipe("r", **{"epochs": 1, **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"share": 2.0}, {"learning_rate": -1e-4}, {"decay": "cosin"}, {"rates": {"head": -1.0}}]
+)
+def test_a_stage_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"stage|decay"):
+        Stage("s", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "recipe", "message"),
+    [
+        ({"learning_rate": 5.0}, {}, "learning_rate has no effect in options; expected learning_rate of the stage"),
+        ({"use_ema": True}, {}, "use_ema has no effect in options; expected ema of the recipe"),
+        ({"global_clipnorm": 9.0}, {"clip": 1.0}, "both the recipe's clip and global_clipnorm"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    options: dict[str, float], recipe: dict[str, float], message: str
+) -> None:
+    from harness.training import optimizers
+
+    with pytest.raises(HarnessError, match=message):
+        optimizers.check(Recipe("r", 1, stages=(Stage(options=options),), **recipe))  # type: ignore[arg-type]
+
+
+def test_a_long_name_of_a_folder_is_cut_and_the_id_stays() -> None:
+    run = resolved()
+    long = replace(run, benchmark=replace(run.benchmark, name="é" * 200))
+    assert len(long.name.encode()) <= 200 and long.name.endswith(run.name.removeprefix("synth")) and long.name[0] == "é"
+
+
 def test_own_fields_are_set_on_the_built_in_recipe() -> None:
     run = owned(
         {"from": "common", "epochs": 100, "crop": 384, "sigma": {"pixels": 8.0}, "scales": [0.8, 1.2]}, {"steps": 9}

@@ -133,6 +133,22 @@ def test_a_damaged_state_says_what_to_do(tmp_path: Path) -> None:
         train(make_run(), tmp_path)
 
 
+def test_damage_that_shows_as_a_run_is_continued_says_so_too(tmp_path: Path) -> None:
+    """A byte of a variable, which reading the progress does not touch; and the best weights, gone."""
+    train(make_run(), tmp_path, 1)
+    path = tmp_path / training.STATE
+    content = bytearray(path.read_bytes())
+    place = content.index(b"v0.npy") + 200
+    path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+    with pytest.raises(HarnessError, match=r"damaged state of a run .* --retry failed"):
+        train(make_run(), tmp_path)
+    path.write_bytes(content)
+    train(make_run(), tmp_path, 2)
+    (tmp_path / training.WEIGHTS).unlink()
+    with pytest.raises(HarnessError, match=r"missing, the weights of epoch [12], which was the best so far"):
+        train(make_run(), tmp_path)
+
+
 def test_stages_train_what_they_say(tmp_path: Path) -> None:
     """The second stage of the two-stage recipe trains the last layer alone."""
     run = make_run(recipe="paper")

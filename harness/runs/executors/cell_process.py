@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from harness.errors import HarnessError
+from harness.files.atomic import remove_partial
 from harness.runs import records
 from harness.runs.cell import CellRequest, to_json
 from harness.runs.executors import Job
@@ -69,6 +70,7 @@ def run_job(
             lock.release()
             return done
         (folder / records.FILE).unlink(missing_ok=True)
+        remove_partial(folder)
         (folder / REQUEST).write_text(to_json(spec), encoding="utf-8")
         log = (folder / LOG).open("ab")
     except Timeout:
@@ -94,6 +96,7 @@ def run_job(
         if stopping and stopping.is_set():  # while it began: whoever stops all knew nothing of it yet
             stop(process)
         timed_out = _follow(process, job.timeout, watch)
+        remove_partial(folder)
         return _outcome(job, folder, process.returncode, timed_out, _tail(folder / LOG, start), stopping)
 
 
@@ -114,7 +117,7 @@ def _follow(process: subprocess.Popen, timeout: float | None, watch: Callable[[d
         expired.set()
         stop(process)
 
-    timer = threading.Timer(timeout, expire) if timeout else None
+    timer = threading.Timer(min(timeout, threading.TIMEOUT_MAX), expire) if timeout else None
     if timer:
         timer.daemon = True
         timer.start()

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.runs.executors import Job, Settings
-from harness.runs.executors.cell_process import LockedError, run_job, stop
+from harness.runs.executors.cell_process import run_job, stop
 from harness.runs.records import Record
 
 Sink = Callable[[dict[str, Any]], None]
@@ -33,7 +34,7 @@ def _one_by_one(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, 
         try:
             with watch(number, job.name) as sink:
                 record = run_job(job, _hears(settings.warned, sink))
-        except LockedError as error:  # the others are no worse for it
+        except HarnessError as error:  # locked, or its folder cannot be written: the others are no worse for it
             settings.warned(str(error))
             continue
         yield job, record
@@ -62,7 +63,7 @@ def _at_once(jobs: Sequence[Job], most: int, warned: Callable[[str], None]) -> I
         futures = {pool.submit(work, job): job for job in jobs}
         try:
             for future in as_completed(futures):
-                if isinstance(future.exception(), LockedError):
+                if isinstance(future.exception(), HarnessError):
                     warned(str(future.exception()))
                     continue
                 yield futures[future], future.result()
