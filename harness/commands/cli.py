@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
@@ -96,6 +97,9 @@ def main() -> None:
     """The console script: one line for an error that the user can act on, exit status 2."""
     from harness.errors import HarnessError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an arrow must not end a command where text is not UTF-8
+            stream.reconfigure(errors="replace")
     try:
         status = cli(standalone_mode=False)
     except HarnessError as error:
@@ -108,7 +112,10 @@ def main() -> None:
         error.show()
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("harness: interrupted; the same command continues where it stopped", err=True)
+        resumes = bool({"bench", "fetch"} & set(sys.argv[1:3]))
+        click.echo(
+            f"harness: interrupted{'; the same command continues where it stopped' if resumes else ''}", err=True
+        )
         status = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from harness.commands import load
 from harness.commands.cli import plugin_option, weights_options
 
 if TYPE_CHECKING:
+    from harness.host.plugins import Host
     from harness.runs.counting import Predict
 
 
@@ -60,57 +61,83 @@ def command(
     gives people per m².
     """
     from harness.commands.display import bar
-    from harness.errors import DataError
+    from harness.errors import DataError, HarnessError
+    from harness.files.atomic import make_folder
     from harness.files.region_file import read_regions
-    from harness.runs.counting import check_apart, counts, draw, located, names_of, pictures_of, write_csv
+    from harness.runs.counting import (
+        check_apart,
+        check_outputs,
+        counts,
+        draw,
+        located,
+        names_of,
+        pictures_of,
+        write_csv,
+    )
     from harness.runs.point_files import Pointed, write_coco
 
-    predict = _predictor(model, method_name, weights, plugin_files)
+    host = load(plugin_files)
+    predict = _predictor(host, model, method_name, weights)
     pictures = pictures_of(images)
     check_apart(images, {"--overlay": overlay, "--points": points_folder})
     regions = read_regions(roi) if roi else None
     inside = {path: regions.of(path) if regions else () for path in pictures}
     names = names_of(pictures)
+    methods = [method_name] if method_name else sorted(host.methods)
+    check_outputs(names, methods, (weights, roi), overlay, points_folder, csv_file)
+    if csv_file is not None:
+        make_folder(csv_file.parent)
     told: list[dict[str, Any]] = []
     pointed: list[Pointed] = []
-    unread: list[DataError] = []
+    unread: list[HarnessError] = []
     for path in bar(pictures, "counting"):
+        rows: list[dict[str, Any]] = []
+        there = []
         try:
             prediction = predict(path)
-            rows = counts(path, prediction, inside[path])
-            if overlay is not None:
-                drawn = draw(overlay, path, prediction, inside[path], names[path])
-                rows = [{**row, "overlay": str(drawn)} for row in rows]
-            if points_folder is not None:
-                pointed.append(located(points_folder, path, prediction, inside[path], names[path]))
-                rows = [{**row, "points": str(pointed[-1].table)} for row in rows]
         except DataError as error:  # one bad picture, or region, does not cost the others
             unread.append(error)
             continue
+        if prediction.inexact:
+            click.echo(
+                f"{path}: too large for {prediction.method.name} to see whole, as it must: a rough count", err=True
+            )
+        for region in inside[path] or (None,):
+            try:
+                rows += counts(path, prediction, [region] if region else [])
+                there += [region] if region else []
+            except DataError as error:
+                unread.append(error)
+        try:
+            if rows and overlay is not None:
+                drawn = draw(overlay, path, prediction, there, names[path])
+                rows = [{**row, "overlay": str(drawn)} for row in rows]
+            if rows and points_folder is not None:
+                pointed.append(located(points_folder, path, prediction, there, names[path]))
+                rows = [{**row, "points": str(pointed[-1].table)} for row in rows]
+        except HarnessError as error:  # a picture that cannot be drawn
+            unread.append(type(error)(f"{path}: {error}"))
         told += rows
         for row in [] if as_json else rows:
             click.echo(_line(row))
-    if len(unread) == len(pictures):
+    if unread and not told:
         raise unread[0]
+    if as_json:
+        click.echo(json.dumps(told))
     if points_folder is not None:
         write_coco(points_folder, pointed)
     if csv_file is not None:
         write_csv(csv_file, told)
-    if as_json:
-        click.echo(json.dumps(told))
     for missed in unread:
         click.echo(f"not counted: {missed}", err=True)
     if unread:
         click.get_current_context().exit(1)
 
 
-def _predictor(
-    model: str | None, method_name: str | None, weights: Path | None, plugin_files: tuple[Path, ...]
-) -> Predict:
+def _predictor(host: Host, model: str | None, method_name: str | None, weights: Path | None) -> Predict:
     from harness.errors import HarnessError
     from harness.runs.counting import predictor, shipped
 
-    host = load(plugin_files)
     if method_name is None and weights is None:
         return shipped(host, model or "auto")
     if method_name is None or weights is None:

@@ -61,6 +61,9 @@ def command(
         raise HarnessError(f"--split {split}: {dataset} has no images there; expected another of {', '.join(SPLITS)}")
     result = _measure(host, method, benchmark, samples, weights, memory)
     result = {"method": method.name, "dataset": benchmark.name, "split": split, **result}
+    if result["inexact_images"]:
+        many = _images(result["inexact_images"])
+        click.echo(f"{many} too large for {method.name} to see whole, as it must: their counts are rough", err=True)
     if as_json:
         click.echo(json.dumps(result, allow_nan=False))
         return
@@ -116,6 +119,7 @@ def _measure(host: Any, method: Any, benchmark: Any, samples: Any, weights: Path
     scores = summary(results)
     return {
         "images": len(results),
+        "inexact_images": sum(result.inexact for result in results),
         "mae": scores["mae"],
         "rmse": scores["rmse"],
         "nae": _number(scores["nae"]),

@@ -125,6 +125,8 @@ def _cache() -> Finding:
 
     folder: Any = cache_folder()
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not there.is_dir():
+        return Finding("cache", str(folder), f"{there} is no folder: set HARNESS_CACHE to one that can be written")
     free = shutil.disk_usage(there).free
     text = f"{folder}, {free / (1 << 30):.0f} GiB free"
     if not os.access(there, os.W_OK):

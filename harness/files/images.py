@@ -15,8 +15,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
     """The picture in `path` as uint8 [H, W, channels], RGB for 3 channels, luma for 1.
 
-    Grey files are repeated to RGB, alpha is dropped, 16-bit values are scaled to 8, and the EXIF orientation is
-    applied, so a file reads as a viewer shows it.
+    Grey files are repeated to RGB, alpha is dropped (of TIFF multiplied in), 16-bit values are scaled to 8, and the EXIF
+    orientation is applied, so a file reads as a viewer shows it. Of a file damaged in its middle, OpenCV shows what it can.
 
     Raises:
         DataError: the file is missing, truncated or no image OpenCV knows.

@@ -49,11 +49,11 @@ class RegionFile:
 def read_regions(path: Path) -> RegionFile:
     """The regions in a JSON file; raises `HarnessError` naming what is not as this module says."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except OSError as error:
         raise HarnessError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:
-        raise HarnessError(f"{path}: not JSON ({one_line(error)})") from None
+        raise HarnessError(f"{path}: not JSON, or names that are there twice ({one_line(error)})") from None
     pictures = [key for key in content if _is_picture(key)] if isinstance(content, dict) else []
     if not pictures:
         return RegionFile(path, _regions(path, content, ""), {})
@@ -61,6 +61,15 @@ def read_regions(path: Path) -> RegionFile:
         other = next(key for key in content if key not in pictures)
         raise HarnessError(f"{path}: {other!r} beside {pictures[0]!r}; expected names of pictures alone, or of regions")
     return RegionFile(path, (), {key: _regions(path, value, f"{key}: ") for key, value in content.items()})
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of which the last of two values by one name would hide the first."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is there twice")
+    return dict(pairs)
 
 
 def _is_picture(key: str) -> bool:

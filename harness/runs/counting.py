@@ -16,17 +16,18 @@ from harness.data.datasets.folder import check_name, pictures_in
 from harness.data.regions import counted_inside, polygon_mask
 from harness.errors import DataError, HarnessError
 from harness.files.atomic import written
-from harness.files.images import read_image
+from harness.files.images import SUFFIXES, read_image
 from harness.files.paths import from_common_folder
 from harness.files.region_file import Region
 from harness.method import Method
 from harness.runs import models
 from harness.runs.overlay import write_overlay
-from harness.runs.point_files import Pointed, write_points
+from harness.runs.point_files import COCO, Pointed, is_foreign_coco, write_points
 
 if TYPE_CHECKING:
     from harness.host.plugins import Host
 
+AUTO_TOO = (models.AUTO,)
 COLUMNS = ("image", "region", "count", "people_per_square_metre", "model", "overlay", "points")
 
 
@@ -35,7 +36,8 @@ class Prediction:
     """One picture: its density, float32 [ceil(height/stride), ceil(width/stride)] in heads a cell of `method`'s stride.
 
     `model` is the name of the shipped model that counted, "" with other weights; `candidates` are float32 [h, w, 3·K], the
-    points of a method that has some (`harness.localisation.accepted`).
+    points of a method that has some (`harness.localisation.accepted`). `inexact` says that a network which depends on the whole
+    picture saw this one in tiles.
     """
 
     method: Method
@@ -44,6 +46,7 @@ class Prediction:
     width: int
     model: str = ""
     candidates: np.ndarray | None = None
+    inexact: bool = False
 
     @property
     def count(self) -> float:
@@ -58,7 +61,11 @@ Predict = Callable[[Path], Prediction]
 
 
 def pictures_of(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are, and of a folder every picture in it; raises `HarnessError` where there is no such file or picture."""
+    """Files as they are, and of a folder every picture in it, each once.
+
+    Raises:
+        HarnessError: there is no such file or picture.
+    """
     found: list[Path] = []
     for path in paths:
         if not path.exists():
@@ -66,7 +73,7 @@ def pictures_of(paths: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             check_name(path)
         found += pictures_in(path) if path.is_dir() else [path]
-    return found
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]  # as it was named first
 
 
 def check_apart(paths: Iterable[Path], written: Mapping[str, Path | None]) -> None:
@@ -75,6 +82,38 @@ def check_apart(paths: Iterable[Path], written: Mapping[str, Path | None]) -> No
     for option, folder in written.items():
         if folder is not None and folder.resolve() in folders:
             raise HarnessError(f"{option} {folder}: the pictures to count lie there; expected another folder")
+
+
+def check_outputs(
+    names: Mapping[Path, str],
+    methods: Iterable[str],
+    read: Iterable[Path | None],
+    overlay: Path | None,
+    points: Path | None,
+    table: Path | None,
+) -> None:
+    """Raises `HarnessError` where what is to be written would take the place of what is read, or of somebody's COCO file.
+
+    Args:
+        names: what files made of each picture are called.
+        methods: those that may count them.
+        read: further files that are read: weights, regions.
+    """
+    kept = {path.resolve() for path in (*names, *read) if path is not None}
+    made = [(overlay, f"{name}_{method}.png") for name in names.values() for method in methods]
+    for name in names.values():
+        made += [(points, f"{name}_{method}_points{suffix}") for method in methods for suffix in (".png", ".csv")]
+    for folder, name in made:
+        if folder is not None and (folder / name).resolve() in kept:
+            raise HarnessError(
+                f"{folder / name}: would be written over, and is one of the files to read; expected another folder"
+            )
+    if table is not None and (table.resolve() in kept or table.suffix.lower() in (*SUFFIXES, ".h5")):
+        raise HarnessError(
+            f"--csv {table}: expected the name of a table to write, such as counts.csv, before the pictures"
+        )
+    if points is not None and is_foreign_coco(points):
+        raise HarnessError(f"{points / COCO}: lies there, and was not made by harness count; expected another folder")
 
 
 def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Predict:
@@ -92,13 +131,13 @@ def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Pre
 
     def predict(path: Path) -> Prediction:
         image, loaded = read_image(path, method.channels), network()
-        from harness.training.prediction import prediction_of
+        from harness.training.prediction import inexact, prediction_of
 
         height, width = image.shape[:2]
         found = prediction_of(loaded, method, image)
         if not np.isfinite(found.density).all():
             raise HarnessError(f"{weights}: {method.name} counts {path} as no finite number; these weights are broken")
-        return Prediction(method, found.density, height, width, model, found.candidates)
+        return Prediction(method, found.density, height, width, model, found.candidates, inexact(method, image.shape))
 
     return predict
 
@@ -106,7 +145,7 @@ def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Pre
 def shipped(host: Host, choice: str) -> Predict:
     """Counts with models that ship: `choice` is the name or the kind of one, or "auto" (`models.RULE`)."""
     if choice != models.AUTO:
-        return _of_card(host, models.card_named(choice))
+        return _of_card(host, models.card_named(choice, AUTO_TOO))
     dense, sparse = models.automatic()
     if sparse is None:
         return _of_card(host, dense)

@@ -7,6 +7,7 @@ is typed by hand.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,12 +115,16 @@ def _card(path: Path) -> Card:
         raise HarnessError(f"{path}: not a model card: {first_complaint(error)}") from None
 
 
-def card_named(text: str) -> Card:
-    """The model of a name or of a kind; raises `HarnessError` where none ships, or none that is called so."""
+def card_named(text: str, others: Iterable[str] = ()) -> Card:
+    """The model of a name or of a kind; raises `HarnessError` where none ships, or none that is called so.
+
+    Args:
+        others: what else might have been meant, for the message.
+    """
     found = _some()
     known = {**_by_kind(found), **{card.name: card for card in found}}
     if text not in known:
-        raise unknown_name("model", text, [AUTO, *known])
+        raise unknown_name("model", text, [*others, *known])
     return known[text]
 
 

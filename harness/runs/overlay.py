@@ -15,6 +15,7 @@ STOPS = (0.0, 0.35, 0.7, 1.0)
 COLOURS = ((255, 235, 59), (255, 145, 0), (229, 40, 50), (120, 0, 90))  # RGB, from sparse to dense
 ROWS = 256  # at once: a photograph of 24 megapixels takes gigabytes as numbers
 LEAST_WIDTH = 320  # pixels; smaller pictures are enlarged by a whole number, or nobody could read their legend
+LARGEST_ENLARGED = 32768  # pixels of height beyond which none is: a strip one pixel wide would have millions of rows
 GROUND, INK = (24, 28, 36), (235, 238, 243)
 UNIT = "heads per pixel"
 
@@ -53,9 +54,12 @@ def drawn(image: np.ndarray, density: np.ndarray, top: float, words: str) -> np.
     import cv2
 
     picture = blend(image, density, top)
-    factor = -(-LEAST_WIDTH // picture.shape[1])
+    factor = min(-(-LEAST_WIDTH // picture.shape[1]), max(1, LARGEST_ENLARGED // picture.shape[0]))
     if factor > 1:
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    if (missing := LEAST_WIDTH - picture.shape[1]) > 0:  # a high strip
+        ground = np.full((len(picture), missing, 3), GROUND, np.uint8)
+        picture = np.concatenate([picture, ground], axis=1)
     return np.concatenate([picture, _legend(picture.shape[1], top, words)])
 
 

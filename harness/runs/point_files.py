@@ -17,6 +17,7 @@ from harness.files.images import encoded, read_image
 from harness.files.paths import from_common_folder
 
 COCO = "points.json"
+MADE = "points predicted by harness count"
 COLOUR, RIM = (255, 45, 45), (255, 255, 255)  # RGB
 DECIMALS = 2  # of pixels; scores have four
 RADIUS = 1 / 300  # of the longer side
@@ -107,7 +108,18 @@ def as_coco(pictures: Iterable[Pointed]) -> dict[str, Any]:
                     "score": score,
                 }
             )
-    return {"images": images, "annotations": annotations, "categories": [CATEGORY]}
+    return {"info": {"description": MADE}, "images": images, "annotations": annotations, "categories": [CATEGORY]}
+
+
+def is_foreign_coco(folder: Path) -> bool:
+    """Whether a file of that name lies in `folder` that `write_coco` did not write."""
+    path = folder / COCO
+    if not path.is_file():
+        return False
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["info"]["description"] != MADE
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def _rounded(points: np.ndarray) -> list[tuple[float, float, float]]:

@@ -28,7 +28,10 @@ def start() -> None:
     settings()
     gc.disable()  # a million objects that stay: to look through them again and again is a sixth of the import
     with quiet():
-        import keras  # noqa: F401
+        import keras
+    # A person's keras.json may say otherwise, for other work.
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
     gc.freeze()
     gc.enable()
     _settle_graphs()

@@ -22,9 +22,10 @@ def chosen() -> str:
         return said
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
-        return str(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", "tensorflow"))
+        content = json.loads((home / "keras.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "tensorflow"
+    return str(content.get("backend", "tensorflow")) if isinstance(content, dict) else "tensorflow"
 
 
 def check(method: Method) -> None:
@@ -43,9 +44,14 @@ def use_for(method: Method) -> None:
     """Lets Keras, when it is imported, run on the backend that `method` names, whatever was chosen.
 
     Raises:
-        HarnessError: as `check`; or Keras runs on another one already.
+        HarnessError: as `check`; there is no such backend, or it is not installed; or Keras runs on another one already.
     """
     check(method)
+    if not method.backend and "keras" not in sys.modules:
+        if chosen() not in BACKENDS:
+            raise unknown_name(f"backend ({VARIABLE})", chosen(), BACKENDS)
+        if importlib.util.find_spec(chosen()) is None:
+            raise HarnessError(f"{VARIABLE} is {chosen()}, which is not installed: pip install {chosen()}")
     if method.backend and method.backend != chosen():
         check_not_started(method)
         os.environ[VARIABLE] = method.backend

@@ -106,6 +106,7 @@ def pictures_to_compare(image: np.ndarray, multiple: int, size: tuple[int, int] 
     if size is not None:
         parts = [pad_to(image, *size)[: size[0], : size[1]]]
     else:
+        image = pad_to(image, 2 * multiple, 2 * multiple)  # or two sizes of a small picture might be one
         height, width = image.shape[:2]
         parts = [image, image[: -(-height // 2), : -(-width * 2 // 3)]]
     whole = (pad_to(part, *(-(-side // multiple) * multiple for side in part.shape[:2])) for part in parts)

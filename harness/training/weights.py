@@ -10,11 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.errors import HarnessError, nearest, printable
+from harness.errors import HarnessError, nearest, one_line, printable
 from harness.files.atomic import replacing
 from harness.host.plugins import Host
 from harness.method import Method, ModelOptions, inference_network
 
+ENDING = ".weights.h5"
 LONGEST_REASON = 400
 _ATTRIBUTE = "crowd_harness"
 _COUNTING = "inference"
@@ -75,6 +76,8 @@ def load_network(host: Host, method: Method, path: Path) -> Any:
 
     if not path.is_file():
         raise HarnessError(f"{path}: no such weights file")
+    if h5py.is_hdf5(path):
+        _note(path)  # a damaged one is no plugin's to read
     foreign = _foreign(host, method, path)
     if foreign is not None:
         network = method.build(_authors_options(method))
@@ -108,8 +111,20 @@ def _note(path: Path) -> dict[str, Any] | None:
     """What `save` wrote into the HDF5 file beside the weights; None in files from elsewhere."""
     import h5py
 
-    with h5py.File(path) as file:
-        return json.loads(file.attrs[_ATTRIBUTE]) if _ATTRIBUTE in file.attrs else None
+    try:
+        with h5py.File(path) as file:
+            note = json.loads(file.attrs[_ATTRIBUTE]) if _ATTRIBUTE in file.attrs else None
+        if note is not None:
+            ModelOptions(**note["options"]), note["method"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HarnessError(
+            f"{path}: damaged, or written by another version ({one_line(error)}); expected weights as training leaves them"
+        ) from None
+    if note is not None and not path.name.endswith(ENDING):
+        raise HarnessError(
+            f"{path}: weights, but Keras goes by the name; call it {path.stem.partition('.')[0]}{ENDING}"
+        )
+    return note
 
 
 def _authors_options(method: Method) -> ModelOptions:

@@ -38,6 +38,7 @@ def test_eval_gives_what_the_bench_gave(harness: Command, trained: Path) -> None
         "dataset",
         "split",
         "images",
+        "inexact_images",
         "mae",
         "rmse",
         "nae",
@@ -77,6 +78,48 @@ def test_weights_that_are_no_weights_are_named(harness: Command, tmp_path: Path)
     (tmp_path / "x.weights.h5").write_text("nothing")
     done = harness("eval", "--method", "mcnn", "--weights", "x.weights.h5", "--dataset", "synth")
     assert done.returncode == 2 and "neither native Keras weights" in one_line(done)
+
+
+def test_count_overwrites_nothing_that_it_reads(harness: Command, trained: Path, tmp_path: Path) -> None:
+    """A table's name forgotten before a glob, an overlay's name that a picture has, a COCO file of somebody's own."""
+    for name in ("a.png", "a_mcnn.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((64, 64, 3), 90, np.uint8))
+    weights = tmp_path / "mine.weights.h5"
+    weights.write_bytes(trained.read_bytes())
+    (tmp_path / "points.json").write_text('{"images": []}')
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    using = ("--method", "mcnn", "--weights", weights)
+    for images, options, said in (
+        (["a.png", "a_mcnn.png"], ["--overlay", "."], "a_mcnn.png: would be written over"),
+        (["a.png"], ["--csv", "a_mcnn.png"], "--csv a_mcnn.png: expected the name of a table to write"),
+        (["a.png"], ["--csv", "mine.weights.h5"], "--csv mine.weights.h5: expected the name of a table"),
+        (["a.png"], ["--points", "."], "points.json: lies there, and was not made by harness count"),
+    ):
+        done = harness("count", *images, *using, *options)
+        assert done.returncode == 2 and said in one_line(done), done.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    for _ in range(2):  # its own it replaces
+        assert harness("count", "a.png", *using, "--points", "found").returncode == 0
+
+
+def test_one_region_or_picture_costs_no_other(harness: Command, trained: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((64, 64, 3), 90, np.uint8))
+    left, outside = ([[x, 0], [x + 32, 0], [x + 32, 64], [x, 64]] for x in (0, 900))
+    (tmp_path / "roi.json").write_text(json.dumps({"x": outside, "y": left}))
+    using = ("--method", "mcnn", "--weights", trained)
+    done = harness("count", "b.png", "./b.png", *using, "--roi", "roi.json", "--csv", "t.csv")
+    assert done.returncode == 1 and "region 'x' holds none" in done.stderr
+    assert [line.split(",")[:2] for line in (tmp_path / "t.csv").read_text().splitlines()[1:]] == [["b.png", "y"]]
+
+
+def test_weights_that_cannot_be_read_are_said_in_one_line(harness: Command, trained: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((64, 64, 3), 90, np.uint8))
+    content = trained.read_bytes()
+    (tmp_path / "half.weights.h5").write_bytes(content[: len(content) // 2])
+    (tmp_path / "w.h5").write_bytes(content)
+    for name, said in (("half.weights.h5", "damaged, or written by another version"), ("w.h5", "call it w.weights.h5")):
+        done = harness("count", "b.png", "--method", "mcnn", "--weights", name)
+        assert done.returncode == 2 and said in one_line(done)
 
 
 def test_count_prints_counts_and_draws_overlays(harness: Command, trained: Path, tmp_path: Path) -> None:

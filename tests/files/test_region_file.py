@@ -78,3 +78,10 @@ def test_what_is_no_json_is_named(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(HarnessError, match="not JSON"):
             read_regions(path)
+
+
+def test_two_regions_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "roi.json"
+    path.write_text(f'{{"gate": {TRIANGLE}, "gate": {SQUARE}}}')
+    with pytest.raises(HarnessError, match="'gate' is there twice"):
+        read_regions(path)

@@ -68,6 +68,11 @@ def test_a_picture_of_any_width_has_a_legend_as_wide(width: int) -> None:
     assert shown.shape[1] >= 320 and shown.shape[1] % width == 0 and len(shown) > 30
 
 
+def test_a_strip_of_one_pixel_is_not_enlarged_beyond_what_a_file_holds() -> None:
+    shown = drawn(np.zeros((3200, 1, 3), np.uint8), np.zeros((3200, 1)), 0.01, "predicted 1.0")
+    assert 3200 <= len(shown) < 40_000 and shown.shape[1] == 320
+
+
 def test_the_scale_is_heads_a_pixel() -> None:
     """Three heads in one cell of 8 × 8 pixels: the map over the pixels has three heads too."""
     cells = np.zeros((5, 7), np.float32)

@@ -27,8 +27,9 @@ def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     assert chosen.chosen() == "torch"
     monkeypatch.delenv("KERAS_BACKEND")
-    (tmp_path / "keras.json").write_text("{")
-    assert chosen.chosen() == "tensorflow"
+    for text in ("{", "[]"):
+        (tmp_path / "keras.json").write_text(text)
+        assert chosen.chosen() == "tensorflow"
 
 
 def test_a_method_may_name_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +42,17 @@ def test_a_method_may_name_one_that_is_there(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(chosen.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(HarnessError, match="method any runs on jax, which is not installed: pip install jax"):
         chosen.check(replace(ANY, backend="jax"))
+
+
+def test_a_backend_that_there_is_not_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.setenv("KERAS_BACKEND", "pytorch")
+    with pytest.raises(HarnessError, match=r"unknown backend \(KERAS_BACKEND\) 'pytorch'"):
+        chosen.use_for(ANY)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setattr(chosen.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(HarnessError, match="KERAS_BACKEND is torch, which is not installed: pip install torch"):
+        chosen.use_for(ANY)
 
 
 def test_keras_that_runs_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

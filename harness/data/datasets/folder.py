@@ -95,7 +95,7 @@ def pictures_in(folder: Path) -> list[Path]:
     Hidden files are none (macOS writes `._NAME.jpg` on disks of other systems), nor is `NAME.depth.png` or `NAMEdots.png`
     where a picture is called NAME.
     """
-    named = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
+    named = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()]
     stems = {path.stem for path in named}
     pictures = [path for path in named if not ((beside := BESIDE_PICTURES.match(path.stem)) and beside[1] in stems)]
     if not pictures:
