@@ -79,7 +79,7 @@ def test_a_variant_is_checked_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("{method: own, dataset: shtech_a, mea: 9.9}", "table 1, row 1: unknown key 'mea'. Did you mean 'mae'?"),
+        ("{method: own, dataset: shtech_a, maes: 9.9}", "table 1, row 1: unknown key 'maes'. Did you mean 'mae'?"),
         ("{method: own, dataset: shtech_a, categories: {q: {mea: 1}}}", "row 1, category 'q': unknown key 'mea'."),
         (
             "{method: own, dataset: shtech_a, game: [1, x]}",

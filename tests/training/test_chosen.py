@@ -76,11 +76,11 @@ from harness.host.plugins import load_host
 from harness.training import chosen
 mcnn = load_host().method("mcnn")
 chosen.use_for(mcnn)
-assert os.environ["KERAS_BACKEND"] == "jax"
+assert os.environ["KERAS_BACKEND"] == "tensorflow"
 chosen.check = lambda method: None
 chosen.use_for(replace(mcnn, backend="torch"))
 assert os.environ["KERAS_BACKEND"] == "torch" and "keras" not in sys.modules
 """
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
