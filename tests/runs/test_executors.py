@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,26 @@ def test_a_cell_whose_folder_cannot_be_made_costs_the_others_nothing(
     done = list(local.run(jobs, Settings(jobs=at_once, warned=said.append)))
     assert [(job.name, record.status) for job, record in done] == [("free", "ok")]
     assert len(said) == 1 and "cannot be written" in said[0]
+
+
+def test_an_interruption_while_cells_are_handed_out_stops_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come once the first runs and the second is not yet handed out; the pool then waits for the first."""
+    stopped: list[bool] = []
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, work: Any, job: Any) -> Any:  # type: ignore[override]
+            if job == "second":
+                raise KeyboardInterrupt
+            return super().submit(work, job)
+
+    def run_job(job: Any, hears: Any, environment: Any, started: Any, stopping: Any) -> None:
+        stopped.append(stopping.wait(30))
+
+    monkeypatch.setattr(local, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(local, "run_job", run_job)
+    with pytest.raises(KeyboardInterrupt):
+        list(local._at_once(["first", "second"], 2, print))  # type: ignore[list-item]
+    assert stopped == [True]
 
 
 def test_what_a_killed_process_left_half_written_is_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def _at_once(jobs: Sequence[Job], most: int, warned: Callable[[str], None]) -> I
             places.put(place)
 
     with ThreadPoolExecutor(most) as pool:
-        futures = {pool.submit(work, job): job for job in jobs}
-        try:
+        try:  # an interruption while they are handed out must stop those that run, too
+            futures = {pool.submit(work, job): job for job in jobs}
             for future in as_completed(futures):
                 if isinstance(future.exception(), HarnessError):
                     warned(str(future.exception()))
