@@ -67,9 +67,8 @@ class Run:
         method = in_brackets(request.method, request.variant)
         fold = f"-fold{request.fold}" if self.benchmark.folds else ""
         rest = f"-{method}-{request.recipe}-{request.budget}-seed{request.seed}{fold}-{self.id[:8]}"
-        room = max(
-            8, LONGEST_NAME - len(rest.encode())
-        )  # a folder of one's own may have a long name; the id tells two apart
+        # A folder of one's own may have a long name; the id tells two of one beginning apart.
+        room = max(8, LONGEST_NAME - len(rest.encode()))
         return self.benchmark.name.encode()[:room].decode(errors="ignore") + rest
 
 

@@ -58,9 +58,9 @@ def render(
     weight = ops.cast(within, "float32")
     if valid is not None:
         weight = weight * ops.cast(ops.convert_to_tensor(valid), "float32")
-    sides = None if frame is None else ops.cast(ops.convert_to_tensor(frame), "float32")
-    across = _cell_masses(x, sigma, width, stride, None if sides is None else (sides[..., 0], sides[..., 2]))
-    down = _cell_masses(y, sigma, height, stride, None if sides is None else (sides[..., 1], sides[..., 3]))
+    horizontal, vertical = (None, None) if frame is None else _ends(frame)
+    across = _cell_masses(x, sigma, width, stride, horizontal)
+    down = _cell_masses(y, sigma, height, stride, vertical)
     inside = None if region is None else cell_shares(region, stride)
     if inside is not None:
         mass = ops.sum(ops.matmul(down, inside) * across, axis=-1)
@@ -90,9 +90,8 @@ def _cell_masses(centre: Any, sigma: Any, length: Any, stride: int, between: tup
     from keras import ops
 
     # A centre outside the frame has weight 0; clipping keeps its row finite, so that 0 · row is 0 and not NaN.
-    centre = ops.clip(centre, 0.0, ops.cast(length, "float32"))
-    if between is not None:
-        centre = ops.minimum(ops.maximum(centre, between[0][..., None]), between[1][..., None])
+    begin, end = (side[..., None] for side in between) if between else (0.0, ops.cast(length, "float32"))
+    centre = ops.minimum(ops.maximum(centre, begin), end)
     edges = ops.cast(ops.arange(length // stride + 1), "float32") * stride
     scale = 1.0 / (ops.maximum(sigma, SMALLEST_SIGMA) * 2.0**0.5)
     cumulative = ops.erf((edges - centre[..., None]) * scale[..., None])
@@ -104,12 +103,17 @@ def _cell_masses(centre: Any, sigma: Any, length: Any, stride: int, between: tup
 
 def cells_in(frame: Any, height: Any, width: Any, stride: int) -> Any:
     """float32 [(B,) height/stride, width/stride]: 1 in every cell that reaches into `frame`, as of `render`; 0 elsewhere."""
+
+    horizontal, vertical = _ends(frame)
+    return _reaching(*vertical, height, stride)[..., :, None] * _reaching(*horizontal, width, stride)[..., None, :]
+
+
+def _ends(frame: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """[…, 4] left, top, right, bottom → where it begins and ends across, and down, each […]."""
     from keras import ops
 
     sides = ops.cast(ops.convert_to_tensor(frame), "float32")
-    across = _reaching(sides[..., 0], sides[..., 2], width, stride)
-    down = _reaching(sides[..., 1], sides[..., 3], height, stride)
-    return down[..., :, None] * across[..., None, :]
+    return (sides[..., 0], sides[..., 2]), (sides[..., 1], sides[..., 3])
 
 
 def _reaching(begin: Any, end: Any, length: Any, stride: int) -> Any:

@@ -13,7 +13,6 @@ from harness.reporting.beside import GAP, shown, too_good
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison
 from harness.reporting.strata import strata
-from harness.reporting.tables import digits_of
 from harness.reporting.versions import name_of
 from harness.runs.records import Record
 
@@ -68,14 +67,13 @@ def caption(comparison: Comparison, values: list[PublishedValue], methods: Mappi
 
 def _apart(comparison: Comparison) -> list[str]:
     """The MAE of each seed of the rows that have several."""
-    digits = digits_of([*(row.mae for row in comparison.rows), *(floor.mae for floor in comparison.floors)])
     told = []
     for row in comparison.rows:
         seeds = sorted({record.seed for record in row.records})
         if len(seeds) > 1 and not row.missing:
             of_each = [strata([record for record in row.records if record.seed == seed]) for seed in seeds]
             errors = [metrics.grouped_mean([one.counts for one in drawn], metrics.MAE) for drawn in of_each]
-            told.append(f"{row.title} {', '.join(f'{error:.{digits}f}' for error in errors)}")
+            told.append(f"{row.title} {', '.join(f'{error:.{comparison.digits}f}' for error in errors)}")
     return [f"MAE by seed: {'; '.join(told)}"] if told else []
 
 

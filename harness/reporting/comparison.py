@@ -13,7 +13,7 @@ from harness.reporting.beside import GAP, gap, published_of, too_good
 from harness.reporting.captions import caption
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, TableKey
-from harness.reporting.tables import Cell, Table, digits_of, mark, number, printed, scored, signed, words
+from harness.reporting.tables import Cell, Table, mark, number, printed, scored, signed, words
 
 HEADERS = (
     "method",
@@ -90,7 +90,7 @@ def comparison_table(
     """
     further = extra.headers(comparison.records, known or {}, HEADERS)
     headers = (*HEADERS[:FURTHER], *further.values(), *HEADERS[FURTHER:])
-    digits = digits_of([*(row.mae for row in comparison.rows), *(floor.mae for floor in comparison.floors)])
+    digits = comparison.digits
     rows = []
     for row in comparison.rows:
         line = _cells(row, comparison, values, methods or {}, digits)

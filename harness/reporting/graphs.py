@@ -10,7 +10,7 @@ import numpy as np
 from harness.reporting import figures
 from harness.reporting.crops_seen import crops_seen
 from harness.reporting.figures import Series
-from harness.reporting.groups import levels_of
+from harness.reporting.groups import images_of, levels_of
 from harness.reporting.rows import Comparison, Row
 from harness.runs.records import ImageCount, Record
 
@@ -175,14 +175,16 @@ def _step(part: Part) -> int:
 
 def levels(parts: Sequence[Part]) -> Figure:
     """Error by number of heads, over all runs of a row."""
-    found = levels_of(np.array([image.true for part in parts for image in _every(part.row)]))
+    found = levels_of(np.array([image.true for part in parts for image in images_of(part.row.records)]))
     if not found:
         return Figure("", "Error by number of heads: left out, all images are of one level")
     series = []
     for part in parts:
         points = []
         for number, (_, below, last) in enumerate(found):
-            errors = [abs(image.predicted - image.true) for image in _every(part.row) if below < image.true <= last]
+            errors = [
+                abs(image.predicted - image.true) for image in images_of(part.row.records) if below < image.true <= last
+            ]
             if errors:
                 points.append((float(number), float(np.mean(errors))))
         series.append(Series(part.title, tuple(points), part.colour))
@@ -241,11 +243,6 @@ def _valued(row: Row, of: Callable[[ImageCount, float], float]) -> list[tuple[in
     if any(image.height is None or image.width is None for _, image in every):
         return []
     return [(fold, image, of(image, image.height * image.width / 1e6)) for fold, image in every]  # type: ignore[operator]
-
-
-def _every(row: Row) -> list[ImageCount]:
-    """The test images of every run."""
-    return [image for record in row.records for image in record.results.per_image]  # type: ignore[union-attr]
 
 
 def _images(row: Row) -> list[ImageCount]:

@@ -49,7 +49,8 @@ def _mean_of(comparison: Comparison) -> str:
     return str(comparison.records[0].identity.get("protocol", {}).get("mean_of") or "")
 
 
-def _images(records: Iterable[Record]) -> list[ImageCount]:
+def images_of(records: Iterable[Record]) -> list[ImageCount]:
+    """The test images of every one of finished `records`."""
     return [image for record in records for image in record.results.per_image]  # type: ignore[union-attr]
 
 
@@ -62,12 +63,12 @@ def _error(images: list[ImageCount], metric: Callable[[np.ndarray, np.ndarray], 
 def _scenes(comparison: Comparison, rows: list[Row], values: list[PublishedValue]) -> Table:
     """MAE by scene and the mean of scenes, the papers' rows below."""
     group = _mean_of(comparison)
-    scenes = sorted({image.groups.get(group, "") for row in rows for image in _images(row.records)})
+    scenes = sorted({image.groups.get(group, "") for row in rows for image in images_of(row.records)})
     headers = ("method", *scenes, "average")
     lines = []
     for row in rows:
         found = [
-            _error([image for image in _images(row.records) if image.groups.get(group, "") == scene], metrics.mae)
+            _error([image for image in images_of(row.records) if image.groups.get(group, "") == scene], metrics.mae)
             for scene in scenes
         ]
         known = [value for value in found if value is not None]
@@ -90,7 +91,7 @@ def _categories(comparison: Comparison, rows: list[Row], values: list[PublishedV
     for row in rows:
         line = [words(row.title)]
         for name in JHU:
-            images = list(filter(jhu_category(name), _images(row.records)))
+            images = list(filter(jhu_category(name), images_of(row.records)))
             line += [number(_error(images, metrics.mae)), number(_error(images, metrics.mse_root))]
         lines.append(line)
     mark_complete(lines, rows, range(1, len(headers)))
@@ -101,7 +102,7 @@ def _categories(comparison: Comparison, rows: list[Row], values: list[PublishedV
     for (method, paper), found in sorted(printed.items()):
         cells = [number(found.get((name, metric))) for name in JHU for metric in ("mae", "rmse")]
         lines.append([words(f"*{method}, published ({paper})*"), *cells])
-    some = _images(rows[0].records[:1])
+    some = images_of(rows[0].records[:1])
     sizes = ", ".join(f"{name} {sum(map(jhu_category(name), some))}" for name in JHU)
     return _table(comparison, "categories", "by category", headers, lines, (f"test images: {sizes}",))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness import localisation
 from harness.reporting.comparison import LEFT, section_of, table_name, title_of
+from harness.reporting.groups import images_of
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, number, words
 from harness.runs.records import Record
@@ -47,8 +48,7 @@ def localisation_table(comparison: Comparison) -> Table | None:
 
 def _annotated(row: Row) -> str:
     """How many heads a run of `row` has to find; tolerances are in pixels of the pictures as they are read."""
-    images = [image for record in row.records if record.results for image in record.results.per_image]
-    heads = sum(image.true for image in images) / len(row.records)
+    heads = sum(image.true for image in images_of(row.records)) / len(row.records)
     mean = " in the mean of its folds" if len({record.fold for record in row.records}) > 1 else ""
     return f"{heads:,.0f} heads are annotated{mean}; tolerances are in pixels of the pictures as networks see them"
 
@@ -67,7 +67,7 @@ def _points(row: Row) -> Cell:
 
 def _numbers(row: Row) -> list[Cell]:
     """Points and counts of all test images together, means over runs."""
-    images = [image for record in row.records if record.results for image in record.results.per_image]
+    images = images_of(row.records)
     runs = len(row.records)
     points = sum(image.located.points for image in images if image.located) / runs
     counted = sum(image.predicted for image in images if image.located) / runs

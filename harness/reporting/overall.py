@@ -57,12 +57,7 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     ordered = sorted(
         identities, key=lambda one: (one not in ranks, ranks.get(one, 0.0), _errors(placed[one]), titles[one])
     )
-    cells = [
-        ranked(
-            [scored(row.mae, digits_of(other.mae for other in column if other)) if row else Cell() for row in column]
-        )
-        for column in zip(*(placed[one] for one in ordered), strict=True)
-    ]
+    cells = [_column(rows) for rows in zip(*(placed[one] for one in ordered), strict=True)]
     lines = [
         (
             words(titles[one]),
@@ -113,6 +108,12 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
         tuple(notes),
         LEFT,
     )
+
+
+def _column(rows: Sequence[Row | None]) -> list[Cell]:
+    """The MAE on one benchmark of each row, where there is one, the best marked."""
+    digits = digits_of(row.mae for row in rows if row)
+    return ranked([scored(row.mae, digits) if row else Cell() for row in rows])
 
 
 def _errors(rows: Sequence[Row | None]) -> list[float]:

@@ -15,7 +15,7 @@ from harness.reporting.crops_seen import longest
 from harness.reporting.floors import DIFFERENCE, Floor, floors, over, score
 from harness.reporting.settings import settings_of
 from harness.reporting.strata import Stratum, by_test_images, strata
-from harness.reporting.tables import Score
+from harness.reporting.tables import Score, digits_of
 from harness.reporting.versions import Line, line_of, superseded, told_apart
 from harness.run import in_brackets
 from harness.runs.records import Record
@@ -79,6 +79,11 @@ class Comparison:
     rows: tuple[Row, ...]
     floors: tuple[Floor, ...]
     hidden: tuple[Record, ...] = ()
+
+    @property
+    def digits(self) -> int:
+        """How many decimals its errors are shown with."""
+        return digits_of([*(row.mae for row in self.rows), *(floor.mae for floor in self.floors)])
 
     @property
     def proves_only(self) -> bool:

@@ -27,7 +27,6 @@ from harness.runs.point_files import COCO, Pointed, is_foreign_coco, write_point
 if TYPE_CHECKING:
     from harness.host.plugins import Host
 
-AUTO_TOO = (models.AUTO,)
 COLUMNS = ("image", "region", "count", "people_per_square_metre", "model", "overlay", "points")
 
 
@@ -66,14 +65,15 @@ def pictures_of(paths: Iterable[Path]) -> list[Path]:
     Raises:
         HarnessError: there is no such file or picture.
     """
-    found: list[Path] = []
+    found: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
             raise HarnessError(f"{path}: no such image")
         if not path.is_dir():
             check_name(path)
-        found += pictures_in(path) if path.is_dir() else [path]
-    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]  # as it was named first
+        for picture in pictures_in(path) if path.is_dir() else [path]:
+            found.setdefault(picture.resolve(), picture)
+    return list(found.values())
 
 
 def check_apart(paths: Iterable[Path], written: Mapping[str, Path | None]) -> None:
@@ -145,7 +145,7 @@ def predictor(host: Host, method: Method, weights: Path, model: str = "") -> Pre
 def shipped(host: Host, choice: str) -> Predict:
     """Counts with models that ship: `choice` is the name or the kind of one, or "auto" (`models.RULE`)."""
     if choice != models.AUTO:
-        return _of_card(host, models.card_named(choice, AUTO_TOO))
+        return _of_card(host, models.card_named(choice, [models.AUTO]))
     dense, sparse = models.automatic()
     if sparse is None:
         return _of_card(host, dense)

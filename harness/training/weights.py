@@ -76,18 +76,17 @@ def load_network(host: Host, method: Method, path: Path) -> Any:
 
     if not path.is_file():
         raise HarnessError(f"{path}: no such weights file")
-    if h5py.is_hdf5(path):
-        _note(path)  # a damaged one is no plugin's to read
+    is_native = h5py.is_hdf5(path)
+    note = _note(path) if is_native else None  # a damaged file is no plugin's to read
     foreign = _foreign(host, method, path)
     if foreign is not None:
         network = method.build(_authors_options(method))
         _set_by_layer(network, foreign, path, method)
         return network
-    if not h5py.is_hdf5(path):
+    if not is_native:
         raise HarnessError(
             f"{path}: neither native Keras weights (.weights.h5) nor a file that a plugin reads for {method.name}"
         )
-    note = _note(path)
     if note and note["method"] != method.name:
         raise HarnessError(
             f"{path}: weights of method {note['method']!r}; expected {method.name!r}. Try --method {note['method']}."
