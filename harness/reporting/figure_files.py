@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Sequence
 
 from harness.reporting import graphs
@@ -11,7 +12,7 @@ from harness.reporting.figures import WIDE
 from harness.reporting.rows import Comparison
 
 LINE, COLUMNS = 18, 2  # of the legend: the height of a line in pixels, and how many names stand in it
-HEAD = 26  # pixels for the title
+TITLE = 60  # letters of the title in a line
 LIGHT = ("#fff", "#1c2330", "#5b6676", "#d9dee6")  # ground, ink, faint, rule: as report.css has them
 DARK = ("#12161d", "#e6e9ef", "#98a2b3", "#323a46")
 SERIES = (
@@ -40,24 +41,27 @@ def standalone(svg: str, title: str, names: Sequence[tuple[str, int]]) -> str:
     Args:
         names: of its series, in order, each with its colour.
     """
-    lines = -(-len(names) // COLUMNS)
-    height = HEAD + WIDE.height + LINE * lines + 6
-    legend = []
+    said = textwrap.wrap(title, TITLE, break_on_hyphens=False)
+    head = LINE * len(said) + 8
+    height = head + WIDE.height + LINE * -(-len(names) // COLUMNS) + 6
+    legend = [
+        f'<text class="name" x="{WIDE.left}" y="{LINE * number}">{html.escape(line)}</text>'
+        for number, line in enumerate(said, 1)
+    ]
     for number, (name, colour) in enumerate(names):
         x = WIDE.left + (number % COLUMNS) * (WIDE.width - WIDE.left) / COLUMNS
-        y = HEAD + WIDE.height + LINE * (number // COLUMNS) + 12
+        y = head + WIDE.height + LINE * (number // COLUMNS) + 12
         legend.append(
             f'<g class="series c{colour}"><rect x="{x:.0f}" y="{y - 9}" width="10" height="10"/></g>'
             f'<text class="name" x="{x + 15:.0f}" y="{y}">{html.escape(name)}</text>'
         )
     body = svg[svg.index(">") + 1 : svg.rindex("</svg>")]
     size = f'width="{WIDE.width}" height="{height}" viewBox="0 0 {WIDE.width} {height}"'
-    said = html.escape(title)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" font-family="system-ui, sans-serif"><title>{said}</title>'
-        f'<style>{_style()}</style><rect class="ground" width="{WIDE.width}" height="{height}"/>'
-        f'<text class="name" x="{WIDE.left}" y="{HEAD - 8}">{said}</text>'
-        f'<g transform="translate(0 {HEAD})">{body}</g>{"".join(legend)}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" font-family="system-ui, sans-serif">'
+        f"<title>{html.escape(title)}</title><style>{_style()}</style>"
+        f'<rect class="ground" width="{WIDE.width}" height="{height}"/>'
+        f'<g transform="translate(0 {head})">{body}</g>{"".join(legend)}</svg>\n'
     )
 
 

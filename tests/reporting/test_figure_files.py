@@ -31,6 +31,15 @@ def test_a_file_has_every_curve_with_its_name_and_colour() -> None:
     assert all(float(text.get("y", "0")) < height for text in root.iter(f"{SVG}text"))
 
 
+def test_a_long_title_has_several_lines_within_the_picture() -> None:
+    title = "ShanghaiTech Part A: budget long (standard+crops=110000,validations=20), recipe long (common+ema=0.999)"
+    root = ElementTree.fromstring(standalone("<svg></svg>", title, []))
+    lines = list(root.iter(f"{SVG}text"))
+    assert len(lines) == 3 and " ".join(line.text or "" for line in lines) == title
+    heights = [float(line.get("y", "")) for line in lines]
+    assert heights == sorted(set(heights)) and all(7 * len(line.text or "") < figures.WIDE.width - 70 for line in lines)
+
+
 def test_none_without_validations_nor_of_a_proof_and_one_of_a_name() -> None:
     assert not figure_files(comparisons([make_record()]))
     assert not figure_files(comparisons([make_record(budget="smoke", history=LOOKS)]))
