@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from harness.bounds import AtLeastOne, out_of_bounds
 from harness.errors import unknown_name
 from harness.method import Recipe
 
@@ -28,15 +29,19 @@ class Budget:
     """
 
     name: str
-    crops: int | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    crop: int | None = None
-    crops_per_step: int | None = None
-    validations: int = 50
-    validation_images: int | None = None
-    test_images: int | None = None
+    crops: AtLeastOne | None = None
+    epochs: AtLeastOne | None = None
+    steps: AtLeastOne | None = None
+    crop: AtLeastOne | None = None
+    crops_per_step: AtLeastOne | None = None
+    validations: AtLeastOne = 50
+    validation_images: AtLeastOne | None = None
+    test_images: AtLeastOne | None = None
     exact: bool = False
+
+    def __post_init__(self) -> None:
+        for wrong in out_of_bounds(self):
+            raise ValueError(f"budget {self.name!r}: {wrong}")
 
     def as_json(self) -> dict[str, Any]:
         """The budget as JSON values, for run identities: what budgets could not always be is there where it is used."""

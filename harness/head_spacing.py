@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.bounds import AboveZero, WholeFromZero, out_of_bounds
+
 
 @dataclass(frozen=True)
 class Sigma:
@@ -16,11 +18,19 @@ class Sigma:
     neighbour gets `pixels`.
     """
 
-    pixels: float = 4.0
-    neighbours: int = 0
-    beta: float = 0.3
-    smallest: float = 0.5
-    largest: float = 64.0
+    pixels: AboveZero = 4.0
+    neighbours: WholeFromZero = 0
+    beta: AboveZero = 0.3
+    smallest: AboveZero = 0.5
+    largest: AboveZero = 64.0
+
+    def __post_init__(self) -> None:
+        for wrong in out_of_bounds(self):
+            raise ValueError(f"sigma: {wrong}")
+        if self.smallest > self.largest:
+            raise ValueError(
+                f"sigma: smallest is {self.smallest:g}; expected at most largest, which is {self.largest:g}"
+            )
 
     def of(self, points: np.ndarray) -> np.ndarray:
         """float32 [N] for points float [N, 2]."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
+from harness.bounds import AboveZero, AtLeastOne, FromZero, Momentum, Probability, Share, WholeFromZero, out_of_bounds
 from harness.errors import unknown_name
 from harness.head_spacing import Sigma
 from harness.nn.batch import FRAME, REGION
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # Fields of recipes and stages that came later, and what they are where unused: a recipe that uses none of them keeps the
 # identity it had before.
 LEFT_OUT: Mapping[str, Any] = {"ema": 0.0, "clip": 0.0, "rates": {}}
-DECAYS = ("constant", "cosine", "rise", "step")
+Decay = Literal["constant", "cosine", "rise", "step"]
 
 
 @dataclass(frozen=True)
@@ -46,30 +47,25 @@ class Stage:
     """
 
     name: str = "train"
-    share: float = 1.0
+    share: Share = 1.0
     optimizer: str = "adam"
-    learning_rate: float = 1e-4
+    learning_rate: AboveZero = 1e-4
     options: Mapping[str, Any] = field(default_factory=dict)
-    decay: str = "constant"
-    decay_factor: float = 0.1
-    decay_epochs: int = 20
-    warmup_steps: int = 0
+    decay: Decay = "constant"
+    decay_factor: AboveZero = 0.1
+    decay_epochs: AtLeastOne = 20
+    warmup_steps: WholeFromZero = 0
     trains: tuple[str, ...] = ()
     loss_weights: Mapping[str, float] = field(default_factory=dict)
-    l2: float = 0.0
+    l2: FromZero = 0.0
     selects: bool = True
-    rates: Mapping[str, float] = field(default_factory=dict)
+    rates: Mapping[str, FromZero] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.decay not in DECAYS:
-            raise ValueError(str(unknown_name(f"decay of stage {self.name!r}", self.decay, DECAYS)))
-        if not (0 < self.share <= 1 and 0 <= self.learning_rate < float("inf")):
-            found = f"share is {self.share:g} and learning_rate {self.learning_rate:g}"
-            raise ValueError(f"stage {self.name!r}: {found}; expected a share above 0, at most 1, and a rate from 0 on")
-        if wrong := [name for name, rate in self.rates.items() if not 0 <= rate < float("inf")]:
-            raise ValueError(
-                f"stage {self.name!r}: the rate of {wrong[0]} is {self.rates[wrong[0]]:g}; expected 0 or more"
-            )
+        if self.decay not in get_args(Decay):
+            raise ValueError(str(unknown_name(f"decay of stage {self.name!r}", self.decay, get_args(Decay))))
+        for wrong in out_of_bounds(self):
+            raise ValueError(f"stage {self.name!r}: {wrong}")
 
 
 @dataclass(frozen=True)
@@ -99,26 +95,30 @@ class Recipe:
     """
 
     name: str
-    epochs: int
-    images_per_step: int = 4
-    crops_per_image: int = 1
-    crop: int | tuple[int, int] | None = 256
-    crop_share: float | tuple[float, ...] = 1.0
+    epochs: AtLeastOne
+    images_per_step: AtLeastOne = 4
+    crops_per_image: AtLeastOne = 1
+    crop: AtLeastOne | tuple[AtLeastOne, AtLeastOne] | None = 256
+    crop_share: Share | tuple[Share, ...] = 1.0
     sigma: Sigma = Sigma()
     benchmark_kernels: bool = False
-    density_scale: float = 1.0
-    scales: tuple[float, float] = (1.0, 1.0)
-    flip: float = 0.5
-    grey: float = 0.0
-    noise: float = 0.0
+    density_scale: AboveZero = 1.0
+    scales: tuple[AboveZero, AboveZero] = (1.0, 1.0)
+    flip: Probability = 0.5
+    grey: Probability = 0.0
+    noise: FromZero = 0.0
     stages: tuple[Stage, ...] = (Stage(),)
-    patience: int = 0
-    ema: float = 0.0
-    clip: float = 0.0
+    patience: WholeFromZero = 0
+    ema: Momentum = 0.0
+    clip: FromZero = 0.0
 
     def __post_init__(self) -> None:
-        for wrong in self._wrong():
+        for wrong in out_of_bounds(self):
             raise ValueError(f"recipe {self.name!r}: {wrong}")
+        if self.crop_share == ():
+            raise ValueError(f"recipe {self.name!r}: crop_share is (); expected one or more shares")
+        if self.scales[0] > self.scales[1]:
+            raise ValueError(f"recipe {self.name!r}: scales is {self.scales}; expected (lowest, highest)")
         total = sum(stage.share for stage in self.stages)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"recipe {self.name!r}: the shares of its stages add up to {total:g}; expected 1")
@@ -127,31 +127,6 @@ class Recipe:
                 f"recipe {self.name!r}: images_per_step is {self.images_per_step}; crops by share differ in size from "
                 f"image to image, so expected 1"
             )
-
-    def _wrong(self) -> Iterator[str]:
-        """What of its numbers cannot be, each in words."""
-        for name in ("epochs", "images_per_step", "crops_per_image"):
-            if getattr(self, name) < 1:
-                yield f"{name} is {getattr(self, name)}; expected at least 1"
-        sides = self.crop if isinstance(self.crop, tuple) else (self.crop,)
-        if any(side is not None and side < 1 for side in sides):
-            yield f"crop is {self.crop}; expected pixels above 0, or None for crop_share"
-        every = self.crop_share if isinstance(self.crop_share, tuple) else (self.crop_share,)
-        if not every or not all(0 < share <= 1 for share in every):
-            yield f"crop_share is {self.crop_share}; expected one or more shares above 0, at most 1"
-        if not 0 < self.scales[0] <= self.scales[1] < float("inf"):
-            yield f"scales is {self.scales}; expected (lowest, highest) above 0"
-        for name in ("flip", "grey"):
-            if not 0 <= getattr(self, name) <= 1:
-                yield f"{name} is {getattr(self, name):g}; expected a probability"
-        if not 0 < self.density_scale < float("inf"):
-            yield f"density_scale is {self.density_scale:g}; expected a number above 0"
-        if not (0 <= self.noise < float("inf") and self.patience >= 0):
-            yield f"noise is {self.noise:g} and patience {self.patience}; expected numbers from 0 on"
-        if not 0 <= self.ema < 1:
-            yield f"ema is {self.ema:g}; expected a momentum below 1, 0 for none"
-        if not 0 <= self.clip < float("inf"):
-            yield f"clip is {self.clip:g}; expected a norm, 0 for none"
 
     def check_asked(self) -> None:
         """Raises `ValueError` where it asks for crops in pixels and by share; a budget that caps crops leaves it so."""

@@ -232,7 +232,7 @@ def _binned(parts: Sequence[Part], what: str, x_label: str, of: Callable[[ImageC
         series.append(Series(part.title, tuple(points), part.colour))
     heights = [value for one in series for _, value in one.points]
     svg = figures.lines(series, x_label, "MAE", _far_apart(heights), logarithmic_x=True)
-    caption = f"Error against {what}: means over {len(edges)} groups of neighbours"
+    caption = f"Error against {what}: a mean for each of {len(edges)} groups of images, from the lowest to the highest"
     without = [part.title for part in parts if not found[part.anchor]]
     return Figure(svg, caption + (f"; without {', '.join(without)}, whose records hold no sizes" if without else ""))
 

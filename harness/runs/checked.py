@@ -24,12 +24,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from harness.errors import printable, unknown_name
-from harness.method import DECAYS
 
-FROM_ZERO = frozenset({"patience", "warmup_steps", "neighbours"})  # whole numbers that may be 0; the others begin at 1
-ABOVE_ZERO = frozenset({"learning_rate", "share", "crop_share", "scales", "density_scale", "decay_factor", "pixels"})
-UP_TO_ONE = frozenset({"flip", "grey", "share", "crop_share"})
-CHOICES: dict[str, Any] = {"decay": Literal[DECAYS]}
+STRICT: dict[Any, Any] = {bool: StrictBool, str: StrictStr, int: StrictInt, float: StrictFloat}
 
 
 class Keys(BaseModel):
@@ -55,36 +51,34 @@ def model_of(kind: type, called: str, /, leave_out: tuple[str, ...] = (), **furt
         leave_out: fields that it does not have.
         further: more fields, (type, field) as pydantic takes them.
     """
-    hints, said = get_type_hints(kind), documented(kind)
+    hints, said = get_type_hints(kind, include_extras=True), documented(kind)
     made: dict[str, Any] = {
-        field.name: (strict(hints[field.name], field.name), Field(default=None, description=said.get(field.name)))
+        field.name: (strict(hints[field.name]), Field(default=None, description=said.get(field.name)))
         for field in fields(kind)
         if field.name not in leave_out
     }
     return create_model(called, __base__=Keys, __doc__=(kind.__doc__ or "").split("\n\n")[0], **{**made, **further})
 
 
-def strict(hint: Any, name: str = "") -> Any:
-    """`hint` for pydantic: no word for a number, no true for 1, numbers within the bounds of the field `name`."""
-    if hint is bool:
-        return StrictBool
-    if hint is str:
-        return CHOICES.get(name, StrictStr)
-    if hint is int:
-        return Annotated[StrictInt, Field(ge=0 if name in FROM_ZERO else 1)]
-    if hint is float:
-        bounds: dict[str, Any] = {"gt" if name in ABOVE_ZERO else "ge": 0, "le": 1 if name in UP_TO_ONE else None}
-        return Annotated[StrictFloat, Field(**bounds)]
+def strict(hint: Any) -> Any:
+    """`hint` for pydantic: no word for a number, no true for 1."""
+    if hint in STRICT:
+        return STRICT[hint]
     if is_dataclass(hint):
         return model_of(hint, f"{hint.__name__}Fields")  # type: ignore[arg-type,union-attr]
-    parts = tuple(part if part in (NoneType, Ellipsis) else strict(part, name) for part in get_args(hint))
     origin = get_origin(hint)
+    if origin is Annotated:
+        kind, *bounds = get_args(hint)
+        return Annotated[(strict(kind), *bounds)]
+    if origin is Literal:
+        return hint
+    parts = tuple(part if part in (NoneType, Ellipsis) else strict(part) for part in get_args(hint))
     if origin in (Union, UnionType):
         return Union[parts]  # noqa: UP007
     if origin is tuple:
         return tuple[parts]  # type: ignore[valid-type]
     if origin is Mapping:
-        return dict[StrictStr, StrictFloat if float in get_args(hint) else Any]  # type: ignore[misc]
+        return dict[StrictStr, parts[1]]  # type: ignore[valid-type]
     return hint
 
 

@@ -186,8 +186,9 @@ _EXPECTED = {
     "too_short": "at least one",
     "missing": "one more in the list",
     "too_long": "fewer in the list",
-    "greater_than": "more than {gt:g}",
+    "greater_than": "above {gt:g}",
     "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
     "less_than_equal": "at most {le:g}",
     "literal_error": "{expected}",
 }

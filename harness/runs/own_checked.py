@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import Field, StrictBool, StrictStr, model_validator
 
+from harness.bounds import AtLeastOne
 from harness.budgets import BUDGETS, Budget
 from harness.errors import HarnessError
 from harness.method import COMMON, Recipe, Stage
@@ -19,16 +20,16 @@ _Name = Annotated[
 
 
 def _of_stage() -> dict[str, Any]:
-    hints, said = get_type_hints(Stage), documented(Stage)
+    hints, said = get_type_hints(Stage, include_extras=True), documented(Stage)
     return {
-        name: (strict(hints[name], name), Field(default=None, description=f"Of its one stage: {said.get(name, name)}"))
+        name: (strict(hints[name]), Field(default=None, description=f"Of its one stage: {said.get(name, name)}"))
         for name in own.STAGE_FIELDS
     }
 
 
 def _length(name: str) -> Any:
     said = f"The length of a run: so many {name} in all, whatever the recipe's epochs. One of {', '.join(own.LENGTHS)}."
-    return strict(int | None, name), Field(default=None, description=said)
+    return strict(AtLeastOne | None), Field(default=None, description=said)
 
 
 _RecipeFields: Any = model_of(

@@ -164,7 +164,7 @@ def test_bins_of_nearly_one_size_are_one() -> None:
     sizes = [(100, 1000)] * 10 + [(1000, 1000 + n // 5) for n in range(40)] + [(1000, 10000)] * 10
     true = tuple(range(1, 61))
     figure = graphs.sizes(parts(make_record(true=true, predicted=true, sizes=tuple(sizes))))
-    assert len(titles(figure.svg)) == 3 and "means over 3 groups of neighbours" in figure.caption
+    assert len(titles(figure.svg)) == 3 and "a mean for each of 3 groups of images" in figure.caption
 
 
 def fills(text: str, title: str) -> dict[str, str]:

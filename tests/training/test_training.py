@@ -246,7 +246,7 @@ def test_kerass_own_callbacks_find_their_keys(tmp_path: Path) -> None:
     import keras
 
     run = make_run(seed=1)
-    run = replace(run, recipe=replace(run.recipe, stages=(Stage(learning_rate=0.0, optimizer="sgd"),)))
+    run = replace(run, recipe=replace(run.recipe, stages=(Stage(learning_rate=1e-30, optimizer="sgd"),)))
     run = replace(run, budget=replace(run.budget, epochs=6, steps=None, validations=3))
     callbacks = [
         keras.callbacks.CSVLogger(str(tmp_path / "log.csv")),
@@ -304,7 +304,7 @@ def test_a_run_shorter_than_its_stages_keeps_what_it_ended_with(tmp_path: Path) 
 def test_early_stopping(tmp_path: Path) -> None:
     run = make_run()
     budget = replace(run.budget, validations=50)
-    stuck = replace(run.recipe, patience=1, stages=(Stage(learning_rate=0.0, optimizer="sgd"),))
+    stuck = replace(run.recipe, patience=1, stages=(Stage(learning_rate=1e-30, optimizer="sgd"),))
     trained = train(replace(run, recipe=stuck, budget=budget), tmp_path)
     assert trained.progress.epoch == 2  # the second validation is no better than the first
 

@@ -1,0 +1,92 @@
+"""What the numbers of recipes, stages, sigmas and budgets may be: the same in Python and in an experiment file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from harness import Recipe, Sigma, Stage
+from harness.budgets import Budget
+from harness.errors import HarnessError
+from harness.runs.experiment import load
+
+
+def recipe(**changed: Any) -> Recipe:
+    return Recipe(**{"name": "mine", "epochs": 3} | changed)
+
+
+def budget(**changed: Any) -> Budget:
+    return Budget("mine", **changed)
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "value", "expected"),
+    [
+        (recipe, "epochs", 0, "expected a whole number of at least 1"),
+        (recipe, "epochs", 2.5, "expected a whole number of at least 1"),
+        (recipe, "epochs", "3", "expected a whole number of at least 1"),
+        (recipe, "crop", (256, 0), "expected a whole number of at least 1"),
+        (recipe, "crop_share", (0.5, 1.5), "expected a number above 0, at most 1"),
+        (recipe, "scales", (0.0, 1.0), "expected a number above 0"),
+        (recipe, "flip", 1.1, "expected a number of at least 0, at most 1"),
+        (recipe, "ema", 1.0, "expected a number of at least 0, below 1"),
+        (recipe, "noise", math.inf, "expected a number of at least 0"),
+        (recipe, "density_scale", math.nan, "expected a number above 0"),
+        (recipe, "patience", -1, "expected a whole number of at least 0"),
+        (Stage, "learning_rate", 0.0, "expected a number above 0"),
+        (Stage, "decay_epochs", 0, "expected a whole number of at least 1"),
+        (Stage, "rates", {"a": 1.0, "b": -1.0}, "expected a number of at least 0"),
+        (Sigma, "pixels", 0.0, "expected a number above 0"),
+        (budget, "steps", 0, "expected a whole number of at least 1"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_in_python_and_in_a_file(
+    tmp_path: Path, make: Callable[..., Any], field: str, value: Any, expected: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{field} is .*{expected}$"):
+        make(**{field: value})
+    said = {field: list(value) if isinstance(value, tuple) else value}
+    keys = {
+        recipe: {"recipe": said},
+        Stage: {"recipe": said},
+        Sigma: {"recipe": {"sigma": said}},
+        budget: {"budget": said},
+    }
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump({"methods": "mcnn", "datasets": "synth", **keys[make]}))
+    with pytest.raises(HarnessError, match=field):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: recipe(epochs=1, crop=None, images_per_step=1, crop_share=1),
+        lambda: recipe(epochs=np.int64(3), flip=np.float32(1), grey=0, ema=0.999, crop=(1, 1), scales=(0.5, 0.5)),
+        lambda: Stage(learning_rate=1, rates={"front*": 0}, warmup_steps=0, share=1),
+        lambda: Sigma(neighbours=3, smallest=2, largest=2),
+        lambda: budget(crops=1, steps=None),
+    ],
+)
+def test_what_lies_on_a_bound_is_taken(make: Callable[[], Any]) -> None:
+    make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: recipe(crop=None, images_per_step=1, crop_share=()), r"crop_share is \(\); expected one or more"),
+        (lambda: recipe(scales=(2.0, 1.0)), r"scales is \(2.0, 1.0\); expected \(lowest, highest\)"),
+        (lambda: Sigma(smallest=3, largest=2), "smallest is 3; expected at most largest, which is 2"),
+        (lambda: Stage(decay="cosin"), "Did you mean 'cosine'"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_its_numbers_are_to_each_other(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
