@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -190,6 +191,26 @@ def test_a_time_beyond_all_clocks_is_none(monkeypatch: pytest.MonkeyPatch, tmp_p
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of a thread that died
         assert cell_process.run_job(job).status == "ok"
+
+
+@pytest.mark.parametrize("ends", ["with a record", "as the bench stops", "with a folder that cannot be written"])
+def test_a_cell_that_ended_is_free_at_once(ends: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also while somebody holds the error, and with it the frames that it came through."""
+    identity = {"id": a_cell_that("exit 0", monkeypatch, tmp_path)}
+    job = Job({}, "cell", str(tmp_path / "run"), None, [], 1, None, identity)
+    stopping = threading.Event()
+    error = None
+    if ends == "as the bench stops":
+        stopping.set()
+    if ends == "with a folder that cannot be written":
+        (tmp_path / "run" / cell_process.LOG).mkdir(parents=True)
+    try:
+        cell_process.run_job(job, stopping=stopping)
+    except (HarnessError, cell_process.StoppedError) as caught:
+        error = caught
+    assert (error is None) == (ends == "with a record")
+    with FileLock(tmp_path / "run" / LOCK, timeout=0):
+        pass
 
 
 def test_the_record_of_another_run_is_not_taken_for_done(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +63,24 @@ def run_job(
     """
     folder = Path(job.folder)
     spec = CellRequest(job.request, job.folder, job.data_root, job.plugin_files, job.memory, job.draft["id"])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=lock_seconds)
-        lock.acquire()
-        if (done := finished(folder, job)) is not None:
-            lock.release()
-            return done
-        (folder / records.FILE).unlink(missing_ok=True)
-        remove_partial(folder)
-        (folder / REQUEST).write_text(to_json(spec), encoding="utf-8")
-        log = (folder / LOG).open("ab")
-    except Timeout:
-        raise LockedError(
-            f"{folder}: another bench is running this cell; wait for it, or choose another --out"
-        ) from None
-    except OSError as error:
-        raise HarnessError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from None
-    with lock, log:
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / LOCK, timeout=lock_seconds))
+            if (done := finished(folder, job)) is not None:
+                return done
+            (folder / records.FILE).unlink(missing_ok=True)
+            remove_partial(folder)
+            (folder / REQUEST).write_text(to_json(spec), encoding="utf-8")
+            log = held.enter_context((folder / LOG).open("ab"))
+        except Timeout:
+            raise LockedError(
+                f"{folder}: another bench is running this cell; wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise HarnessError(
+                f"{folder}: cannot be written ({error.strerror or error}); choose another --out"
+            ) from None
         if stopping and stopping.is_set():
             raise StoppedError(job.name)
         start = log.tell()
