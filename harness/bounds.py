@@ -17,6 +17,7 @@ from annotated_types import Interval
 
 AtLeastOne = Annotated[int, Interval(ge=1)]
 WholeFromZero = Annotated[int, Interval(ge=0)]
+Finite = Annotated[float, Interval()]
 FromZero = Annotated[float, Interval(ge=0)]
 AboveZero = Annotated[float, Interval(gt=0)]
 Share = Annotated[float, Interval(gt=0, le=1)]
@@ -66,7 +67,7 @@ def _bounded(value: Any, hint: Any) -> Iterator[tuple[Any, type, Interval]]:
 
 
 def _within(number: Any, kind: type, bounds: Interval) -> bool:
-    if not isinstance(number, Integral if kind is int else Real) or not isfinite(number):
+    if isinstance(number, bool) or not isinstance(number, Integral if kind is int else Real) or not isfinite(number):
         return False
     limits = ((getattr(bounds, limit), holds) for limit, (_, holds) in LIMITS.items())
     return all(holds(number, limit) for limit, holds in limits if limit is not None)
@@ -76,4 +77,6 @@ def _words(kind: type, bounds: Interval) -> str:
     """Kind and bounds in words: "a number above 0, at most 1"."""
     said = ((words, getattr(bounds, limit)) for limit, (words, _) in LIMITS.items())
     within = ", ".join(f"{words} {limit}" for words, limit in said if limit is not None)
-    return f"a {'whole ' if kind is int else ''}number{' of' if within.startswith('at') else ''} {within}"
+    return (
+        f"a {'whole' if kind is int else 'finite'} number{' of' if within.startswith('at') else ''} {within}".rstrip()
+    )

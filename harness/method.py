@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
-from harness.bounds import AboveZero, AtLeastOne, FromZero, Momentum, Probability, Share, WholeFromZero, out_of_bounds
+from harness.bounds import (
+    AboveZero,
+    AtLeastOne,
+    Finite,
+    FromZero,
+    Momentum,
+    Probability,
+    Share,
+    WholeFromZero,
+    out_of_bounds,
+)
 from harness.errors import unknown_name
 from harness.head_spacing import Sigma
 from harness.nn.batch import FRAME, REGION
@@ -22,6 +33,8 @@ if TYPE_CHECKING:
 # Fields of recipes and stages that came later, and what they are where unused: a recipe that uses none of them keeps the
 # identity it had before.
 LEFT_OUT: Mapping[str, Any] = {"ema": 0.0, "clip": 0.0, "rates": {}}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # commands, folders and files have it; [ and ] are round variants
+OUTSIDE = ("mask", "blur")
 Decay = Literal["constant", "cosine", "rise", "step"]
 
 
@@ -30,8 +43,10 @@ class Stage:
     """One stretch of a run under one optimiser.
 
     Attributes:
+        name: what logs and messages call it.
         share: its part of the run's epochs; the shares of a recipe add up to 1.
         optimizer: a name `keras.optimizers.get` knows.
+        learning_rate: the rate after its warm-up and before its decay.
         options: further arguments of that optimiser ({"momentum": 0.9}).
         decay: "constant", "cosine" (to zero over the stage), "rise" (linearly to the rate over the stage: a warm-up) or "step".
         decay_factor, decay_epochs: for "step", the rate is multiplied by the factor every so many epochs.
@@ -56,7 +71,7 @@ class Stage:
     decay_epochs: AtLeastOne = 20
     warmup_steps: WholeFromZero = 0
     trains: tuple[str, ...] = ()
-    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    loss_weights: Mapping[str, Finite] = field(default_factory=dict)
     l2: FromZero = 0.0
     selects: bool = True
     rates: Mapping[str, FromZero] = field(default_factory=dict)
@@ -73,6 +88,7 @@ class Recipe:
     """How a method is trained.
 
     Attributes:
+        name: "paper", "common", or what an own one is called.
         epochs: passes over the training images.
         images_per_step, crops_per_image: a step sees their product in crops.
         crop: side of the square crops in pixels, (height, width), or None for `crop_share`.
@@ -213,7 +229,7 @@ class Method:
     """A crowd-counting method, as a value with plain functions in it.
 
     Attributes:
-        name: what the command line calls it ("mcnn").
+        name: what the command line calls it ("mcnn"): letters, digits, "_", "-" and ".".
         title: what tables call it ("MCNN").
         citation: authors, title, venue, year.
         build: options → a functional `keras.Model` from float32 [B, H, W, channels] (values 0–255, as in the file) to a
@@ -280,6 +296,21 @@ class Method:
                     raise TypeError(
                         f"method {self.name!r}: {what} {key!r} is a {type(value).__name__}; expected harness.{kind.__name__}"
                     )
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"method {self.name!r}: expected a name of letters, digits, '_', '-' and '.'")
+        for name, holds, expected in (
+            ("stride", self.stride >= 1, "at least 1"),
+            (
+                "multiple_of",
+                self.multiple_of % max(self.stride, 1) == 0,
+                f"a multiple of its stride, {self.stride}, or 0",
+            ),
+            ("margin", self.margin >= 0, "at least 0"),
+            ("channels", self.channels in (1, 3), "3 for RGB or 1 for grey"),
+            ("outside", self.outside in OUTSIDE, " or ".join(map(repr, OUTSIDE))),
+        ):
+            if not holds:
+                raise ValueError(f"method {self.name!r}: {name} is {getattr(self, name)!r}; expected {expected}")
         for recipe in (self.recipe, *self.recipes.values()):
             recipe.check_asked()
 

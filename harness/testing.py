@@ -136,17 +136,20 @@ def _options(method: Method, variant: str = "") -> ModelOptions:
 
 
 def _recipe(method: Method) -> str:
-    json.dumps(method.recipe.as_json())
-    import keras
+    from harness.training import optimizers
 
-    for stage in method.recipe.stages:
-        keras.optimizers.get({"class_name": stage.optimizer, "config": {"learning_rate": 1.0, **stage.options}})
-    crop = method.recipe.crop
-    sides = () if crop is None else (crop,) if isinstance(crop, int) else crop
-    for side in sides:
-        assert side % method.side_multiple == 0, (
-            f"its crops have sides of {side} px, its network wants multiples of {method.side_multiple}"
-        )
+    for where, recipe in {"": method.recipe, **method.recipes}.items():
+        of = f"the recipe for {where!r}: " if where else ""
+        json.dumps(recipe.as_json())
+        try:
+            optimizers.check(recipe)
+        except HarnessError as error:
+            raise HarnessError(f"{of}{error}") from None
+        sides = () if recipe.crop is None else (recipe.crop,) if isinstance(recipe.crop, int) else recipe.crop
+        for side in sides:
+            assert side % method.side_multiple == 0, (
+                f"{of}its crops have sides of {side} px, its network wants multiples of {method.side_multiple}"
+            )
     return f"{len(method.recipe.stages)} stages, {method.recipe.epochs} epochs, as JSON"
 
 

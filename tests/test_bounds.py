@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from harness import Recipe, Sigma, Stage
+from harness import Method, Recipe, Sigma, Stage
 from harness.budgets import Budget
 from harness.errors import HarnessError
 from harness.runs.experiment import load
@@ -29,20 +29,22 @@ def budget(**changed: Any) -> Budget:
     ("make", "field", "value", "expected"),
     [
         (recipe, "epochs", 0, "expected a whole number of at least 1"),
+        (recipe, "epochs", True, "expected a whole number of at least 1"),
         (recipe, "epochs", 2.5, "expected a whole number of at least 1"),
         (recipe, "epochs", "3", "expected a whole number of at least 1"),
         (recipe, "crop", (256, 0), "expected a whole number of at least 1"),
-        (recipe, "crop_share", (0.5, 1.5), "expected a number above 0, at most 1"),
-        (recipe, "scales", (0.0, 1.0), "expected a number above 0"),
-        (recipe, "flip", 1.1, "expected a number of at least 0, at most 1"),
-        (recipe, "ema", 1.0, "expected a number of at least 0, below 1"),
-        (recipe, "noise", math.inf, "expected a number of at least 0"),
-        (recipe, "density_scale", math.nan, "expected a number above 0"),
+        (recipe, "crop_share", (0.5, 1.5), "expected a finite number above 0, at most 1"),
+        (recipe, "scales", (0.0, 1.0), "expected a finite number above 0"),
+        (recipe, "flip", 1.1, "expected a finite number of at least 0, at most 1"),
+        (recipe, "ema", 1.0, "expected a finite number of at least 0, below 1"),
+        (recipe, "noise", math.inf, "expected a finite number of at least 0"),
+        (recipe, "density_scale", math.nan, "expected a finite number above 0"),
         (recipe, "patience", -1, "expected a whole number of at least 0"),
-        (Stage, "learning_rate", 0.0, "expected a number above 0"),
+        (Stage, "learning_rate", 0.0, "expected a finite number above 0"),
         (Stage, "decay_epochs", 0, "expected a whole number of at least 1"),
-        (Stage, "rates", {"a": 1.0, "b": -1.0}, "expected a number of at least 0"),
-        (Sigma, "pixels", 0.0, "expected a number above 0"),
+        (Stage, "rates", {"a": 1.0, "b": -1.0}, "expected a finite number of at least 0"),
+        (Stage, "loss_weights", {"density": math.nan}, "expected a finite number"),
+        (Sigma, "pixels", 0.0, "expected a finite number above 0"),
         (budget, "steps", 0, "expected a whole number of at least 1"),
     ],
 )
@@ -78,9 +80,20 @@ def test_what_lies_on_a_bound_is_taken(make: Callable[[], Any]) -> None:
     make()
 
 
+def method(**changed: Any) -> Method:
+    given = {"name": "mine", "title": "Mine", "citation": "me", "build": print, "loss": print, "recipe": recipe()}
+    return Method(**given | {"stride": 4} | changed)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: method(name="mine[net]"), r"method 'mine\[net\]': expected a name of letters"),
+        (lambda: method(stride=0), "stride is 0; expected at least 1"),
+        (lambda: method(multiple_of=6), "multiple_of is 6; expected a multiple of its stride, 4, or 0"),
+        (lambda: method(margin=-1), "margin is -1; expected at least 0"),
+        (lambda: method(channels=2), "channels is 2; expected 3 for RGB or 1 for grey"),
+        (lambda: method(outside="nothing"), "outside is 'nothing'; expected 'mask' or 'blur'"),
         (lambda: recipe(crop=None, images_per_step=1, crop_share=()), r"crop_share is \(\); expected one or more"),
         (lambda: recipe(scales=(2.0, 1.0)), r"scales is \(2.0, 1.0\); expected \(lowest, highest\)"),
         (lambda: Sigma(smallest=3, largest=2), "smallest is 3; expected at most largest, which is 2"),

@@ -205,6 +205,16 @@ def test_a_margin_is_enough_or_the_method_says_that_it_is_not_local() -> None:
             "trains 'frist': no layer with weights is called so. Did you mean 'first'?",
         ),
         (replace(GOOD, recipe=Recipe("paper", epochs=1, stages=(Stage(optimizer="adm"),))), "recipe", "adm"),
+        (
+            replace(GOOD, recipes={"synth": Recipe("paper", epochs=1, stages=(Stage(optimizer="adm"),))}),
+            "recipe",
+            "the recipe for 'synth': stage train: optimizer 'adm'",
+        ),
+        (
+            replace(GOOD, recipe=Recipe("paper", epochs=1, clip=1.0, stages=(Stage(options={"clipnorm": 1.0}),))),
+            "recipe",
+            "both the recipe's clip and clipnorm",
+        ),
     ],
     ids=[
         "pooling",
@@ -220,6 +230,8 @@ def test_a_margin_is_enough_or_the_method_says_that_it_is_not_local() -> None:
         "crop",
         "stage",
         "optimizer",
+        "optimizer of a benchmark",
+        "clip twice",
     ],
 )
 def test_what_is_wrong_is_named(method: Method, check: str, message: str) -> None:

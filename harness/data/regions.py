@@ -10,8 +10,8 @@ import numpy as np
 from harness.benchmark import Benchmark, Sample
 from harness.errors import DataError, unknown_name
 from harness.localisation import ACCEPTED, all_places
+from harness.method import OUTSIDE
 
-OUTSIDE = ("mask", "blur")
 BLUR = 51  # pixels a side of the mean filter that hides people outside the region
 
 

@@ -41,7 +41,7 @@ def with_rates(optimizer: keras.optimizers.Optimizer, factors: Mapping[int, floa
         HarnessError: an optimiser whose steps are not in proportion to that rate alone.
     """
     if factors:
-        _check_rates(optimizer)
+        _check_rates(optimizer, optimizer.name)
     update = optimizer._backend_update_step  # the one place where all backends hand rate and variables over together
 
     def update_by_rate(gradients: list[Any], variables: list[Any], rate: Any) -> None:
@@ -56,10 +56,9 @@ def with_rates(optimizer: keras.optimizers.Optimizer, factors: Mapping[int, floa
     return optimizer
 
 
-def _check_rates(optimizer: keras.optimizers.Optimizer) -> None:
+def _check_rates(optimizer: keras.optimizers.Optimizer, name: str) -> None:
     import keras
 
-    name = optimizer.name
     if isinstance(optimizer, keras.optimizers.Nadam):  # a product of it advances with every group of variables
         raise HarnessError(f"optimizer {name}: cannot have rates for single layers; expected adam, sgd or another")
     if optimizer.weight_decay:
@@ -75,7 +74,7 @@ def check(recipe: Recipe) -> None:
         try:
             optimizer = optimizer_of(stage, recipe.ema, recipe.clip)
             if stage.rates:
-                _check_rates(optimizer)
+                _check_rates(optimizer, stage.optimizer)
         except HarnessError as error:
             raise HarnessError(f"stage {stage.name}: {error}") from None
         except Exception as error:  # of many kinds
