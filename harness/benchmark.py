@@ -21,7 +21,8 @@ class Sample:
 
     `name` is unique within its benchmark ("test/IMG_1"). `split` is "train", "val" or "test", or "" where the
     benchmark is cross-validated. `image` and `annotation` are its files, None for drawn scenes; `extra` are further files that
-    are read for it (a region, a perspective).
+    are read for it (a region, a perspective). `groups` are labels by kind: with `Benchmark.folds` its "fold" is the number, as
+    text, of the fold that tests it, and `protocol["mean_of"]` names one of them.
     """
 
     name: str
@@ -107,7 +108,7 @@ class Benchmark:
         alike: how many test images in a row, in the alphabetical order of their names, are alike, where they are frames of a
             video: intervals of tables draw blocks of so many. 1 where they are pictures of their own.
         statistics: the published numbers `harness data check` compares with.
-        departures: (folder, samples, points by sample name) → sentences saying how these files differ from the
+        departures: (samples, points by sample name) → sentences saying how these files differ from the
             authors' own; empty when nothing shows.
     """
 

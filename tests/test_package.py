@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import ROOT, run
+
+import harness
 
 pytestmark = pytest.mark.system
 
@@ -29,6 +32,14 @@ def test_what_the_wheel_and_the_sdist_hold(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         inner = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py"} <= inner
+
+
+def test_one_version() -> None:
+    """The package's own is its metadata's, and what one is asked to cite."""
+    said = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    assert said == harness.__version__
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert changes.startswith(f"# Changelog\n\n## {said}")
 
 
 @pytest.mark.parametrize("target", ["wheel", "sdist"])

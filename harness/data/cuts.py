@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.data.crops import CropSize, drawn_flip, drawn_window, fixed_size, pad_to
+from harness.data.image_store import GIBIBYTE
 from harness.data.pipeline import WORKERS, Pipeline, Waiting, padded_length
 
 
@@ -46,10 +47,9 @@ def obstacle(cutting: Cutting, memory: int) -> str:
     needed = len(pipeline.samples) * int(np.prod(cutting.frame))
     if needed <= memory:
         return ""
-    gibibyte = 1 << 30
     return (
-        f"{len(pipeline.samples)} images in frames of {height}×{width} need {needed / gibibyte:.2g} GiB, above the "
-        f"{memory / gibibyte:.2g} of --memory"
+        f"{len(pipeline.samples)} images in frames of {height}×{width} need {needed / GIBIBYTE:.2g} GiB, above the "
+        f"{memory / GIBIBYTE:.2g} of --memory"
     )
 
 

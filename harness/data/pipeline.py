@@ -76,7 +76,7 @@ class Pipeline:
 
         Args:
             sent: what a thread in the background does with each batch, such as to bring it to the device.
-            made: (epoch, step, rows of `samples`) → batch, for batches that are no `Crops`.
+            made: builds a step's batch from (epoch, step, rows of `samples`); default: `Crops`.
         """
         made = made or self._batch
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))

@@ -21,7 +21,7 @@ import pluggy
 
 from harness import hookspecs
 from harness.benchmark import Benchmark
-from harness.errors import HarnessError, unknown_name
+from harness.errors import HarnessError, one_line, unknown_name
 from harness.host.beside import make_importable
 from harness.host.development import digest_of_file, version_of
 from harness.method import Method
@@ -92,7 +92,7 @@ class Host:
             except HarnessError:
                 raise
             except Exception as error:
-                plugin.errors.append(f"{hook} raised {type(error).__name__}: {error}")
+                plugin.errors.append(f"{hook} raised {one_line(error)}")
 
     def lists(self, hook: str, of: str, **arguments: Any) -> Iterator[tuple[Plugin, list[Any] | tuple[Any, ...]]]:
         """`call` of a hook that returns a list of `of`; a plugin that returns anything else is reported and passed over."""
@@ -176,7 +176,8 @@ def _load(manager: pluggy.PluginManager, plugin: Plugin, loader: Any) -> Plugin:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        plugin.errors.append(f"failed to import: {type(error).__name__}: {error}")
+        said = str(error) if isinstance(error, HarnessError) else one_line(error)
+        plugin.errors.append(f"failed to import: {said}")
         return plugin
     plugin.errors += _unknown_hooks(manager, module)
     try:

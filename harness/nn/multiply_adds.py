@@ -49,11 +49,12 @@ UNCOUNTED = (
     layers.RepeatVector,
     layers.Identity,
 )
-PLAIN_OPERATIONS = (  # class names of keras.ops that multiply no weights
-    "Absolute Add Cast Clip Concatenate Divide Exp ExpandDims GetItem Log Max Maximum Mean Min Minimum Multiply Negative "
-    "Pad Power Relu Repeat Reshape Sigmoid Softmax Softplus Sqrt Square Squeeze Stack Subtract Sum Tanh Tile Transpose "
-    "TrueDivide ReduceMean Broadcast BroadcastTo"
+_NAMES = (
+    "Absolute Add BroadcastTo Cast Clip Concatenate Divide Exp ExpandDims GetItem Log Max Maximum Mean Min Minimum Multiply "
+    "Negative Pad Power Relu Repeat Reshape Sigmoid Softmax Softplus Sqrt Square Squeeze Stack Subtract Sum Tanh Tile "
+    "Transpose TrueDivide"
 )
+PLAIN_OPERATIONS = frozenset(_NAMES.split())  # class names of keras.ops that multiply no weights
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,8 @@ def of_layer(layer: Any, inputs: list[tuple], output: Any) -> int | None:
         return _area(output.shape) * layer.filters * math.prod(layer.kernel_size) * (inputs[0][-1] // layer.groups)
     if isinstance(layer, layers.Dense):
         return math.prod(inputs[0][1:]) * layer.units
-    if isinstance(layer, UNCOUNTED) or not (
-        isinstance(layer, layers.Layer) or type(layer).__name__ not in PLAIN_OPERATIONS
-    ):
+    is_operation = not isinstance(layer, layers.Layer)
+    if isinstance(layer, UNCOUNTED) or (is_operation and type(layer).__name__ in PLAIN_OPERATIONS):
         return 0
     return None
 

@@ -21,8 +21,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness.errors import nearest
 from harness.host.plugins import Host
 
-METRICS = ("mae", "rmse", "mse", "nae", "megabytes", "seconds")
-
 
 @dataclass(frozen=True)
 class PublishedValue:
@@ -49,6 +47,9 @@ class _Metrics(BaseModel):
     nae: float | None = None
     megabytes: float | None = None
     seconds: float | None = None
+
+
+METRICS = tuple(_Metrics.model_fields)
 
 
 class _Row(_Metrics):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,7 +18,8 @@ from harness.files import yaml_file
 
 FOLDER = Path(__file__).parents[1] / "models"
 AUTO = "auto"
-KINDS = ("sparse", "dense")
+Kind = Literal["sparse", "dense"]
+KINDS = get_args(Kind)
 NONE_SHIPS = "no model ships with this version; give --method and --weights"
 RULE = (
     "auto: {dense} counts first; where it finds fewer than {boundary:.0f} heads a megapixel, the count of {sparse} is taken "
@@ -55,7 +56,7 @@ class Card(_Strict):
     """
 
     name: str
-    kind: Literal["sparse", "dense"]
+    kind: Kind
     method: str
     method_title: str
     dataset: str

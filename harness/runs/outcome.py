@@ -11,6 +11,7 @@ import numpy as np
 from harness.benchmark import Sample
 from harness.data.pipeline import kernel_metres
 from harness.data.run_data import RunData
+from harness.errors import one_line
 from harness.host.plugins import Host
 from harness.method import Method, inference_network
 from harness.run import Run
@@ -57,7 +58,7 @@ def _learned(method: Method, network: Any) -> tuple[dict[str, float], list[str]]
     try:
         values = {str(name): float(value) for name, value in method.learned(network).items()}
     except Exception as error:
-        return {}, [f"learned of {method.name} raised {type(error).__name__}: {error}"]
+        return {}, [f"learned of {method.name} raised {one_line(error)}"]
     finite = {name: value for name, value in values.items() if math.isfinite(value)}
     return finite, [
         f"learned of {method.name}: {name} is no finite number" for name in sorted(values.keys() - finite.keys())
@@ -131,7 +132,7 @@ def _extra_metrics(host: Host, results: list[ImageResult]) -> tuple[dict[str, fl
                 complaints.append(f"metric {name} gave no finite number")
         except Exception as error:
             values[name] = None
-            complaints.append(f"metric {name} raised {type(error).__name__}: {error}")
+            complaints.append(f"metric {name} raised {one_line(error)}")
     return values, complaints
 
 

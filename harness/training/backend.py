@@ -1,4 +1,4 @@
-"""The one module that knows which Keras backend runs: seeds, determinism, precision, XLA, device names."""
+"""The one module of training that imports a backend: seeds, determinism, precision, XLA, device names."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def compiles_each_size() -> bool:
 
 
 def steps_a_dispatch() -> int:
-    """How many steps of pictures on the device it is given at once.
+    """How many training steps are sent in one dispatch where the pictures already lie on the device.
 
     Several with JAX on an accelerator: the host then prepares and passes on a state of hundreds of arrays that much seldomer. A
     CPU gains nothing by it.

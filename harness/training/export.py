@@ -29,18 +29,28 @@ class Format:
     Attributes:
         keras: what `keras.Model.export` calls it.
         suffix: how a converter wants its file to end; "" for a folder.
+        read: path → function of float32 [B, H, W, C], as other programs read it.
         packages: what converting and reading back need beside TensorFlow, by the names of their modules.
     """
 
     keras: str
     suffix: str
+    read: Callable[[str], Callable[[np.ndarray], Any]]
     packages: tuple[str, ...] = ()
 
 
+def _from_onnx(file: str) -> Callable[[np.ndarray], Any]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (taken,) = session.get_inputs()
+    return lambda images: session.run(None, {taken.name: images})[0]
+
+
 FORMATS = {
-    "onnx": Format("onnx", ".onnx", ("tf2onnx", "onnxruntime")),
-    "savedmodel": Format("tf_saved_model", ""),
-    "tflite": Format("litert", ".tflite"),
+    "onnx": Format("onnx", ".onnx", _from_onnx, ("tf2onnx", "onnxruntime")),
+    "savedmodel": Format("tf_saved_model", "", backend.from_saved_model),
+    "tflite": Format("litert", ".tflite", backend.from_lite_model),
 }
 
 
@@ -167,7 +177,7 @@ def _converted(
         with backend.quiet(), warnings.catch_warnings(), _plain_constants(network):
             warnings.simplefilter("ignore")
             network.export(str(made), format=FORMATS[name].keras, verbose=False, input_signature=signature)
-            run = reader(name)(str(made))
+            run = FORMATS[name].read(str(made))
             given = [np.asarray(run(image)) for image in images]
     except OSError:
         raise
@@ -213,16 +223,3 @@ def _agreement(image: np.ndarray, expected: np.ndarray, given: np.ndarray) -> Ag
         (float(expected.sum(dtype=np.float64)), float(given.sum(dtype=np.float64))),
         float(np.abs(expected).sum(dtype=np.float64)),
     )
-
-
-def reader(name: str) -> Callable[[str], Callable[[np.ndarray], Any]]:
-    """What reads files of format `name` as other programs do: path → function of float32 [B, H, W, C]."""
-    return {"onnx": _from_onnx, "savedmodel": backend.from_saved_model, "tflite": backend.from_lite_model}[name]
-
-
-def _from_onnx(file: str) -> Callable[[np.ndarray], Any]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (taken,) = session.get_inputs()
-    return lambda images: session.run(None, {taken.name: images})[0]

@@ -215,8 +215,6 @@ def learning_rate(stage: Stage, step: int, steps: int, epoch: int) -> float:
         rate *= (step + 1) / max(1, steps)
     elif stage.decay == "step":
         rate *= stage.decay_factor ** (epoch // stage.decay_epochs)
-    elif stage.decay != "constant":
-        raise ValueError(f"decay: expected constant, cosine, rise or step, found {stage.decay!r}")
     if step < stage.warmup_steps:
         rate *= (step + 1) / stage.warmup_steps
     return rate

@@ -166,8 +166,8 @@ def _fixed_tiles(length: int, margin: int, sides: tuple[int, ...]) -> list[_Tile
 
 
 def spans(length: int, margin: int, sides: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Where tiles begin and end along `length` pixels: all of that of `sides` with which the fewest pixels are computed,
-    of two alike the larger.
+    """Where tiles begin and end along `length` pixels. All tiles have one side: the one of `sides` with which the fewest
+    pixels are computed, the larger on a tie.
 
     Two neighbours overlap by two margins or more, so that what is no cell's inner margin covers the length.
     """

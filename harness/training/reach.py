@@ -18,7 +18,7 @@ TOLERANCE = 1e-4  # of the largest density: as exact as tiles are held to be
 def check_margin(method: Method, network: Any) -> None:
     """Changes a picture beyond `Method.margin` of its first cells, to the right and then below, and looks at these.
 
-    A change that so few weights drawn by chance pass on weakly may escape it: it finds pooling over the picture, attention,
+    May miss a dependence that an untrained network passes on only weakly; it finds pooling over the whole picture, attention,
     and margins that are far too small.
 
     Raises:

@@ -18,7 +18,6 @@ from harness.nn.resizing import Enlarge
 if TYPE_CHECKING:
     from harness import ModelOptions
 
-STRIDE = 16
 # The classes of a block's count: each begins at its floor and ends before the next one's. Its centre is the mean count of the
 # blocks in it over ShanghaiTech A's training images, from the statistics that the authors' code comes with.
 FLOORS = (0, *range(1, 11), 11, 13, 15)
