@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from harness.label_map import LabelMap
     from harness.method import Method, ModelOptions, Recipe, Stage, Variant
     from harness.metrics import Metric
+    from harness.nn.batch import Batch
     from harness.run import Run
 
 __version__ = "0.2.0"
 __path__ = [*__path__, str(Path(__file__).with_name("earlier_paths"))]
 
 _HOMES = {
+    "Batch": "harness.nn.batch",
     "Benchmark": "harness.benchmark",
     "DataError": "harness.errors",
     "Download": "harness.benchmark",
@@ -42,6 +44,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Batch",
     "Benchmark",
     "DataError",
     "Download",

@@ -113,13 +113,17 @@ def execute(spec: CellRequest, host: Host, report: Report) -> None:
 def _agreed(spec: CellRequest, host: Host) -> tuple[Run, tuple[Sample, ...]]:
     """The run that the plugins resolve it to, and its samples."""
     from harness.data.fingerprints import fingerprint
+    from harness.errors import HarnessError
     from harness.run import Request
     from harness.runs.resolve import resolve
 
     request = Request(**spec.request)
-    benchmark = host.benchmark(request.dataset)
-    samples = benchmark.index(benchmark.require(Path(spec.data_root) if spec.data_root else None))
-    run = resolve(host, request, fingerprint(benchmark, samples), samples)
+    try:
+        benchmark = host.benchmark(request.dataset)
+        samples = benchmark.index(benchmark.require(Path(spec.data_root) if spec.data_root else None))
+        run = resolve(host, request, fingerprint(benchmark, samples), samples)
+    except HarnessError as error:  # the bench had both: somebody edited the plugin, or moved the files
+        raise SystemExit(str(error)) from None
     if run.id != spec.expected_id:
         raise SystemExit(f"{benchmark.name}: its files or the plugin changed since the bench began; start it again")
     return run, samples

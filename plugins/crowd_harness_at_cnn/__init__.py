@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
+from harness import Batch, Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 if TYPE_CHECKING:
     from harness import LabelMap
@@ -39,7 +39,7 @@ def label_maps(options: ModelOptions) -> dict[str, LabelMap]:
     return {"depth": provider(options.variant.get("depth", "head_spacing"))}
 
 
-def _loss(batch: Any, outputs: Any, stride: int) -> dict[str, Any]:
+def _loss(batch: Batch, outputs: Any, stride: int) -> dict[str, Any]:
     """The terms of Eq. 5 times their λ; those of absent tasks are left out."""
     from keras import ops
 
@@ -62,12 +62,12 @@ def _loss(batch: Any, outputs: Any, stride: int) -> dict[str, Any]:
     return terms
 
 
-def loss_cfcn(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss_cfcn(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """Eq. 5 at the image's own size."""
     return _loss(batch, outputs, METHOD_CFCN.stride)
 
 
-def loss_csrnet(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss_csrnet(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """Eq. 5 at 1/8."""
     return _loss(batch, outputs, METHOD_CSRNET.stride)
 

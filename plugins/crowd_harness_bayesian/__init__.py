@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import LabelMap, Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
+from harness import Batch, LabelMap, Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ def build(options: ModelOptions) -> Any:
     return model.build(options)
 
 
-def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """The Bayesian loss; see `losses.bayesian`. What lies outside a region of interest is nobody's."""
     from keras import ops
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Sigma, Stage, hookimpl
+from harness import Batch, Method, ModelOptions, Recipe, Sigma, Stage, hookimpl
 
 
 def build(options: ModelOptions) -> Any:
@@ -15,7 +15,7 @@ def build(options: ModelOptions) -> Any:
     return model.build(options)
 
 
-def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """The paper's Euclidean loss (its Eq. 3)."""
     from harness.nn.losses import euclidean_density
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
+from harness import Batch, Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 # λ1 is 0.1; the official code adds up the transport losses of the ten crops of a step and averages the other two.
 TRANSPORT = 0.1 * 10
@@ -20,7 +20,7 @@ def build(options: ModelOptions) -> Any:
     return model.build(options)
 
 
-def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """Count, transport and variation, weighted. What lies outside a region of interest is left out."""
     from keras import ops
 

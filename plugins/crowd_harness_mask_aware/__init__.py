@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
+from harness import Batch, Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 BLOCK = 15 / 4  # sigmas a side of the foreground around a head: the support of the usual 15×15 kernel of sigma 4
 GAMMA = 2.0
@@ -30,13 +30,13 @@ def build_csr(options: ModelOptions) -> Any:
     return model.build_csr(options)
 
 
-def _true_mask(batch: Any, stride: int) -> Any:
+def _true_mask(batch: Batch, stride: int) -> Any:
     from harness.nn.targets import head_blocks
 
     return head_blocks(batch, BLOCK * batch.points[..., 2], stride)
 
 
-def _loss(batch: Any, outputs: Any, options: ModelOptions, stride: int, gamma: float) -> dict[str, Any]:
+def _loss(batch: Batch, outputs: Any, options: ModelOptions, stride: int, gamma: float) -> dict[str, Any]:
     """Eq. 3: the mask loss, and α times the loss of densities in heads a pixel × 100, each a mean over cells."""
     from crowd_harness_mask_aware import losses
 
@@ -51,17 +51,17 @@ def _loss(batch: Any, outputs: Any, options: ModelOptions, stride: int, gamma: f
     return terms
 
 
-def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """Mask and density loss of the light network (focal loss)."""
     return _loss(batch, outputs, options, METHOD.stride, GAMMA)
 
 
-def loss_csr(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss_csr(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """Mask and density loss of the network on VGG-16 (cross-entropy)."""
     return _loss(batch, outputs, options, METHOD_CSR.stride, 0.0)
 
 
-def teach(batch: Any, options: ModelOptions) -> dict[str, Any]:
+def teach(batch: Batch, options: ModelOptions) -> dict[str, Any]:
     """The true mask, for the variants that are trained with it."""
     return {"true_mask": _true_mask(batch, METHOD.stride)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
+from harness import Batch, Method, ModelOptions, Recipe, Stage, Variant, hookimpl
 
 UNIT = 8.0**2  # the map counts candidates in a cell of 8 × 8 pixels, under every recipe
 
@@ -17,7 +17,7 @@ def build(options: ModelOptions) -> Any:
     return model.build(options)
 
 
-def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """The paper's two terms, the second weighted: the classes of candidates, and how far the heads' are from them."""
     from keras import ops
 

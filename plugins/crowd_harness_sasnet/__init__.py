@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
+from harness import Batch, Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 CONFIDENCE_WEIGHT = 10.0  # λ of Eq. 7
 
@@ -18,7 +18,7 @@ def build(options: ModelOptions) -> Any:
     return model.build(options)
 
 
-def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """Eq. 7, of densities × 1000: levels, confidence and PRA, each as a term of its own."""
     from keras import ops
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
+from harness import Batch, Method, ModelOptions, Recipe, Sigma, Stage, Variant, hookimpl
 
 BLOCK = 15  # pixels a side of the foreground around a head (section III-A)
 GAMMA = 2.0
@@ -21,7 +21,7 @@ def build(options: ModelOptions) -> Any:
     return model.build(options)
 
 
-def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """The three terms of Eq. 5, weighted."""
     from crowd_harness_ssr_hef import losses, model
     from harness.nn.targets import count_classes, head_blocks

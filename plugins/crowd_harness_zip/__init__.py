@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import Method, ModelOptions, Recipe, Stage, Variant, hookimpl
+from harness import Batch, Method, ModelOptions, Recipe, Stage, Variant, hookimpl
 
 UNIT = 16.0**2  # the last layers predict heads in a block of 16 × 16 pixels, under every recipe
 
@@ -18,7 +18,7 @@ def build(options: ModelOptions) -> Any:
     return model.build(options)
 
 
-def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+def loss(batch: Batch, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     """The official code's four terms: likelihood of the counts of blocks, their classes, errors at three scales, the count.
 
     Of a block that a region of interest cuts, what is predicted counts by its share inside, as in test; it has no class.

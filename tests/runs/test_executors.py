@@ -418,3 +418,20 @@ def test_a_cell_taken_off_its_machine_is_put_into_the_queue_again() -> None:
 
     again = CellTask({"folder": "x"}).checkpoint()
     assert again.function == CellTask({"folder": "x"})
+
+
+def test_a_method_that_went_away_is_told_in_one_line(tmp_path: Path) -> None:
+    """Its plugin was edited, or taken away, since the bench began."""
+    host = load_host()
+    (planned,) = plan_cells(host, [("mcnn", "")], [host.benchmark("synth")], [0], tmp_path, None, budget="smoke")
+    job = job_of(host, planned, None, [], 1 << 30, None)
+    gone = replace(job, request=dict(job.request) | {"method": "mcnnn"})
+    record = cell_process.run_job(gone)
+    assert record.status == "failed" and "unknown method 'mcnnn'. Did you mean 'mcnn'?" in record.message
+    assert len(record.message.splitlines()) <= 2, record.message
+
+
+def test_lines_that_underline_are_not_among_the_last(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("earlier\n  File 'a.py'\n    f(x)\n    ~^^^\n\nValueError: x ^ y\n")
+    assert cell_process._tail(log, len("earlier\n")) == "  File 'a.py'\n    f(x)\nValueError: x ^ y"

@@ -153,11 +153,11 @@ def stop(process: subprocess.Popen) -> None:
 
 
 def _tail(path: Path, start: int) -> str:
-    """The last lines that this attempt wrote to its log."""
+    """The last lines that this attempt wrote to its log, without those that only underline a traceback's."""
     with path.open("rb") as file:
         file.seek(start)
         text = file.read().decode("utf-8", "replace")
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    lines = [line.rstrip() for line in text.splitlines() if line.strip(" ^~")]
     return "\n".join(lines[-LAST_LINES:])
 
 
