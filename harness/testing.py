@@ -199,9 +199,9 @@ def _side(method: Method, least: int = 64) -> int:
     return soundness.side(method, least)
 
 
-def _image(method: Method, height: int, width: int, batch: int = 1) -> np.ndarray:
+def _image(method: Method, height: int, width: int) -> np.ndarray:
     generator = np.random.default_rng(height * 7 + width)
-    return generator.integers(0, 255, (batch, height, width, method.channels)).astype(np.float32)
+    return generator.integers(0, 255, (1, height, width, method.channels)).astype(np.float32)
 
 
 def _any_size(method: Method, network: Any, options: ModelOptions) -> str:

@@ -204,8 +204,13 @@ def _unknown_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
     """One message for each function that is marked as, or named like, a hook and is none."""
     messages = []
     for name in dir(module):
-        marked = callable(getattr(module, name, None)) and manager.parse_hookimpl_opts(module, name) is not None
-        if name in _HOOKS and not marked:
+        options = manager.parse_hookimpl_opts(module, name) if callable(getattr(module, name, None)) else None
+        marked = options is not None
+        if options and (given := [each for each in ("wrapper", "hookwrapper", "specname") if options[each]]):
+            messages.append(
+                f"{name}: hookimpl has no {given[0]} here; expected a function of a hook's name that returns its list"
+            )
+        elif name in _HOOKS and not marked:
             messages.append(f"{name} is not marked with @harness.hookimpl, so it is never called")
         elif name not in _HOOKS and (marked or name.startswith("harness_")):
             near = difflib.get_close_matches(name, _HOOKS, n=1)

@@ -76,9 +76,9 @@ def compared(records: Iterable[Record], host: Host) -> list[Table]:
     return [_table_of(found, values, host) for found in comparisons(records, benchmarks=host.benchmarks)]
 
 
-def in_markdown(tables: Iterable[Table], level: int = 2, compact: bool = False) -> str:
-    """`tables` under titles of `level`; `compact` leaves out the columns that a terminal has no room for."""
+def in_markdown(tables: Iterable[Table], compact: bool = False) -> str:
+    """`tables` under titles of the second level; `compact` leaves out the columns that a terminal has no room for."""
     left_out = {*HEADERS, *proofs.HEADERS} - set(COMPACT) if compact else set()
     return "\n\n".join(
-        table.markdown(level, [header for header in table.headers if header not in left_out]) for table in tables
+        table.markdown(2, [header for header in table.headers if header not in left_out]) for table in tables
     )

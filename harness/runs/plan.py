@@ -134,7 +134,7 @@ def parse_retry(text: str) -> frozenset[str]:
     return chosen
 
 
-def record_of(host: Host, run: Run, status: str, message: str = "") -> Record:
+def record_of(host: Host, run: Run, status: str) -> Record:
     """A record of `run` that says only what is known before it runs."""
     request, plugin = run.request, host.method_plugin[run.method.name]
     return Record(
@@ -156,5 +156,4 @@ def record_of(host: Host, run: Run, status: str, message: str = "") -> Record:
         plugin=records.Plugin(distribution=plugin.distribution, version=plugin.version),
         identity=dict(run.identity),
         status=status,  # type: ignore[arg-type]
-        message=message,
     )

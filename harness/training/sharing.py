@@ -27,17 +27,14 @@ def check_data_parallel(method: Method | None = None) -> None:
         )
 
 
-def share_among_devices(crops: int) -> int:
+def share_among_devices(crops: int) -> None:
     """Where it was asked for, replicates what is built from now on over all devices, and shares each step's crops among them.
-
-    Returns:
-        the number of devices; 1 where nothing is shared.
 
     Raises:
         HarnessError: `crops`, those of a step, are no multiple of the devices.
     """
     if not os.environ.get(PARALLEL):
-        return 1
+        return
     import keras
 
     devices = keras.distribution.list_devices()
@@ -48,7 +45,6 @@ def share_among_devices(crops: int) -> int:
                 f"let CUDA_VISIBLE_DEVICES name fewer"
             )
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
-    return len(devices)
 
 
 @contextmanager

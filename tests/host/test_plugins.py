@@ -65,6 +65,14 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
         ),
         ("def harness_methods(): return []", "harness_methods is not marked with @harness.hookimpl"),
         (
+            "from harness import hookimpl\n@hookimpl(wrapper=True)\ndef harness_methods(): return (yield)",
+            "harness_methods: hookimpl has no wrapper here",
+        ),
+        (
+            "from harness import hookimpl\n@hookimpl(specname='harness_methods')\ndef mine(): return []",
+            "mine: hookimpl has no specname here",
+        ),
+        (
             "from harness import hookimpl\n@hookimpl\ndef harness_callbacks(trial): return []",
             "hookimpl definition",
         ),

@@ -135,7 +135,6 @@ JHU_CROWD_PP = replace(
     name="jhu_crowd_pp",
     title="JHU-CROWD++",
     citation="Sindagi et al., JHU-CROWD++: Large-Scale Crowd Counting Dataset and A Benchmark Method, TPAMI 2020",
-    how_to_get="its authors offer it through a Google Drive page, after one agrees to their terms.",
     expected=("jhu_crowd_v2.0", "JHU-CROWD++", "jhu_crowd_plus_plus"),
     statistics=Statistics(
         images=4_372,

@@ -116,7 +116,6 @@ SHTECH_B = replace(
     SHTECH_A,
     name="shtech_b",
     title="ShanghaiTech Part B",
-    how_to_get="its authors offer it through Dropbox and Baidu pages, which a browser must open.",
     expected=(
         "ShanghaiTech/part_B",
         "ShanghaiTech/part_B_final",
