@@ -77,6 +77,12 @@ def in_brackets(method: str, variant: str) -> str:
     return f"{method}[{variant}]" if variant else method
 
 
+def out_of_brackets(text: str) -> tuple[str, str]:
+    """Method and variant of what `in_brackets` made; the variant is "" where there is none."""
+    method, _, variant = text.partition("[")
+    return method, variant.removesuffix("]")
+
+
 def identity_hash(identity: Mapping[str, Any]) -> str:
     """Sixteen hexadecimal digits of the SHA-256 of the canonical JSON of `identity`."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -26,6 +26,7 @@ import numpy as np
 
 from harness.errors import HarnessError, one_line
 from harness.method import Method, ModelOptions, Stage, inference_network, named_outputs
+from harness.run import in_brackets, out_of_brackets
 from harness.training.backend import BACKENDS
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ def _variants(method: Method) -> str:
             soundness.check_density(method, network)
             soundness.check_loss(method, network, options)
         except HarnessError as error:
-            raise AssertionError(f"{method.name}[{name}]: {error}") from None
+            raise AssertionError(f"{in_brackets(method.name, name)}: {error}") from None
     return f"{', '.join(method.variants)}: each builds and has a loss"
 
 
@@ -337,11 +338,11 @@ def _published(method: Method, host: Host) -> str:
 
     plugin = host.method_plugin[method.name]
     known = len(plugin.errors)
-    values = [value for value in published.gather(host) if value.method.partition("[")[0] == method.name]
+    values = [value for value in published.gather(host) if out_of_brackets(value.method)[0] == method.name]
     if plugin.errors[known:]:
         raise AssertionError(plugin.errors[known])
     for value in values:
-        variant = value.method.partition("[")[2].removesuffix("]")
+        variant = out_of_brackets(value.method)[1]
         if variant and variant not in method.variants:
             those = ", ".join(method.variants) or "it has none"
             raise AssertionError(f"{value.table}: {value.method!r} is none of its variants ({those})")
@@ -358,7 +359,7 @@ def _letters(name: str) -> str:
 
 def _step_elsewhere(method: Method, variant: str, backend_name: str, files: list[Path]) -> str:
     """A few steps in a process of its own, the method found by its name."""
-    name = f"{method.name}[{variant}]" if variant else method.name
+    name = in_brackets(method.name, variant)
     done = subprocess.run(
         [sys.executable, "-m", "harness.testing", name, *map(str, files)],
         env={**os.environ, "KERAS_BACKEND": backend_name},

@@ -11,6 +11,7 @@ import click
 
 from harness.commands import errors_said, load
 from harness.commands.cli import plugin_option
+from harness.run import out_of_brackets
 
 
 @click.command("published")
@@ -39,17 +40,17 @@ def command(
     with errors_said(host):
         values = published.gather(host)
     for option, wanted, known in (
-        ("method", method, {value.method.partition("[")[0] for value in values}),
+        ("method", method, {out_of_brackets(value.method)[0] for value in values}),
         ("dataset", dataset, {value.dataset for value in values}),
         ("metric", metric, {value.metric for value in values}),
     ):
-        if wanted and wanted.partition("[")[0] not in known:
+        if wanted and out_of_brackets(wanted)[0] not in known:
             raise unknown_name(option, wanted, known)
     values = [
         value
         for value in values
         if paper.lower() in value.paper.lower()
-        and (not method or method in (value.method, value.method.partition("[")[0]))
+        and (not method or method in (value.method, out_of_brackets(value.method)[0]))
         and dataset in ("", value.dataset)
         and metric in ("", value.metric)
     ]

@@ -14,6 +14,7 @@ from harness.reporting.rows import Comparison, Row, paired
 from harness.reporting.settings import settings_of
 from harness.reporting.tables import Table, digits_of, printed, scored, signed, words
 from harness.reporting.versions import line_of
+from harness.run import out_of_brackets
 
 
 def ablation_tables(
@@ -28,7 +29,7 @@ def ablation_tables(
     for comparison in comparisons:
         by_method: dict[str, list[Row]] = defaultdict(list)
         for row in comparison.rows:
-            by_method[row.method.partition("[")[0]].append(row)
+            by_method[out_of_brackets(row.method)[0]].append(row)
         for method, rows in sorted(by_method.items()):
             if any("[" in row.method for row in rows):
                 tables.append(_table(method, rows, comparison, values, methods or {}))

@@ -20,6 +20,7 @@ from harness.files.images import SUFFIXES, read_image
 from harness.files.paths import from_common_folder
 from harness.files.region_file import Region
 from harness.method import Method
+from harness.run import out_of_brackets
 from harness.runs import models
 from harness.runs.overlay import write_overlay
 from harness.runs.point_files import COCO, Pointed, is_foreign_coco, write_points
@@ -153,7 +154,7 @@ def shipped(host: Host, choice: str) -> Predict:
 
 
 def _of_card(host: Host, card: models.Card) -> Predict:
-    return predictor(host, host.method(card.method.partition("[")[0]), card.weights, card.name)
+    return predictor(host, host.method(out_of_brackets(card.method)[0]), card.weights, card.name)
 
 
 def by_density(dense: Predict, sparse: Predict, boundary: float) -> Predict:
