@@ -14,7 +14,10 @@ from harness.commands.cli import plugin_option
 @click.argument("after", type=click.Path(path_type=Path, file_okay=False))
 @plugin_option
 def command(before: Path, after: Path, plugin_files: tuple[Path, ...]) -> None:
-    """What changed from the runs in BEFORE to those in AFTER, as markdown for a pull request."""
+    """What changed from the runs in BEFORE to those in AFTER, as markdown for a pull request.
+
+    Ends with 1 where a record could not be read: its row may look gone.
+    """
     from harness.commands import load
     from harness.errors import HarnessError
     from harness.reporting.difference import difference
@@ -25,6 +28,8 @@ def command(before: Path, after: Path, plugin_files: tuple[Path, ...]) -> None:
             raise HarnessError(f"{folder}: no such folder of runs")
     sides = [read_all([folder]) for folder in (before, after)]
     click.echo(difference(sides[0][0], sides[1][0], load(plugin_files).benchmarks))
-    for _, unreadable in sides:
-        for item in unreadable:
-            click.echo(f"harness: {item.path}: {item.reason}", err=True)
+    unreadable = [item for _, items in sides for item in items]
+    for item in unreadable:
+        click.echo(f"harness: {item.path}: {item.reason}", err=True)
+    if unreadable:
+        raise click.exceptions.Exit(1)

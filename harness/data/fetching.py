@@ -48,22 +48,35 @@ def fetch(
     with tempfile.TemporaryDirectory(prefix="unpacking-", dir=data_root) as temporary:
         together = Path(temporary) / "all"  # of them, or none
         for archive, download in zip(archives, downloads, strict=True):
-            unpack(archive, together, download.largest, strip=len(downloads) == 1)
+            _unpack(archive, together, download, strip=len(downloads) == 1)
         move_into(target, together, " and ".join(archive.name for archive in archives))
     return target
+
+
+def _unpack(archive: Path, together: Path, download: Download, strip: bool) -> None:
+    """Unpacks what was downloaded, and then notes its checksum: what is no whole archive is not to be expected again."""
+    import pooch
+
+    unpack(archive, together, download.largest, strip)
+    if not download.sha256:
+        _noted(archive).write_text(pooch.file_hash(str(archive)) + "\n", encoding="utf-8")
+
+
+def _noted(archive: Path) -> Path:
+    return archive.with_name(f"{archive.name}.sha256")
 
 
 def downloaded(download: Download, folder: Path, progress: Progress | None = None) -> Path:
     """The file of `download` in `folder`, through pooch: kept from before, or fetched and checked.
 
-    Where nobody published a checksum, that of the first download is noted beside the file and expected from then on.
+    Where nobody published a checksum, that of the first download that could be unpacked, noted beside the file, is expected.
     """
     import pooch
 
     # Archives of several benchmarks may be called alike: main.zip, download, content.
     address = hashlib.sha256(download.url.encode()).hexdigest()[:8]
     name = f"{address}-{download.url.rsplit('/', 1)[-1].partition('?')[0] or 'archive'}"
-    noted = folder / f"{name}.sha256"
+    noted = _noted(folder / name)
     expected = download.sha256 or (noted.read_text(encoding="utf-8").strip() if noted.is_file() else "")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,8 +94,6 @@ def downloaded(download: Download, folder: Path, progress: Progress | None = Non
         raise DataError(
             f"{download.url}: cannot be downloaded ({error}); the same command continues where it stopped"
         ) from None
-    if not expected:
-        noted.write_text(pooch.file_hash(found) + "\n", encoding="utf-8")
     return Path(found)
 
 
@@ -96,27 +107,36 @@ class _Resuming:
         import requests
 
         have = self.part.stat().st_size if self.part.is_file() else 0
-        if not (self.size and have == self.size):
-            headers = {"Range": f"bytes={have}-"} if have else {}
+        whole = self.size
+        if not (whole and have == whole):
+            headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
             with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
                 if answer.status_code == 416:  # nothing is left to send
-                    pass
+                    whole = whole or int(answer.headers.get("Content-Range", "").rpartition("/")[2].strip("*") or have)
                 else:
                     answer.raise_for_status()
                     self._save(answer, have if answer.status_code == 206 else 0)
         have = self.part.stat().st_size
-        if self.size and have != self.size:
-            raise OSError(f"{have:,} bytes came, {self.size:,} expected")
+        if whole and have != whole:
+            if have > whole:
+                self.part.unlink()
+            raise OSError(f"{have:,} bytes came, {whole:,} expected")
         os.replace(self.part, output_file)
 
     def _save(self, answer: Any, have: int) -> None:
+        import urllib3
+
         announced = int(answer.headers.get("Content-Length", 0))
         total = have + announced if announced else 0
         with self.part.open("ab" if have else "wb") as file:
-            for block in answer.iter_content(BLOCK):
-                file.write(block)
-                have += len(block)
-                if self.progress:
-                    self.progress(have, total)
+            try:
+                # As it was sent, which is what sizes and ranges count: a server may call a .tar.gz a tar that is encoded.
+                for block in answer.raw.stream(BLOCK, decode_content=False):
+                    file.write(block)
+                    have += len(block)
+                    if self.progress:
+                        self.progress(have, total)
+            except urllib3.exceptions.HTTPError as error:
+                raise OSError(f"{error}") from None
         if total and have < total:
             raise OSError(f"{have:,} of {total:,} bytes came")

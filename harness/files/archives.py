@@ -43,26 +43,46 @@ def unpack(archive: Path, target: Path, largest: int, strip: bool) -> int:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="unpacking-", dir=target.parent))
     try:
+        everything = temporary / "everything"
+        everything.mkdir()
         with _opened(archive) as (members, read):
-            count = _write(archive, members, read, temporary, largest)
-        tops = list(temporary.iterdir())
-        inner = tops[0] if strip and len(tops) == 1 and tops[0].is_dir() else temporary
+            count = _write(archive, members, read, everything, largest)
+        tops = list(everything.iterdir())
+        inner = tops[0] if strip and len(tops) == 1 and tops[0].is_dir() else everything
         move_into(target, inner, archive.name)
         return count
     except DAMAGED as error:
-        raise DataError(f"{archive}: cannot be unpacked ({error})") from None
+        of_disk = isinstance(error, OSError) and error.errno  # a full one, say: the archive may be whole
+        advice = "" if of_disk else "; delete it to download it again"
+        raise DataError(f"{archive}: cannot be unpacked ({error}){advice}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def move_into(target: Path, folder: Path, what: str) -> None:
-    """Moves all that is in `folder` into `target`, beside what is there; raises `DataError` where one of it is there."""
-    target.mkdir(parents=True, exist_ok=True)
-    for item in folder.iterdir():
+    """Moves all that is in `folder`, or none of it, into `target`, beside what is there.
+
+    Raises:
+        DataError: one of it is there.
+    """
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, target)
+        return
+    items = list(folder.iterdir())
+    for item in items:
         if (target / item.name).exists():
             raise DataError(f"{target / item.name}: already there; move it away to unpack {what} again")
-    for item in list(folder.iterdir()):
-        shutil.move(item, target / item.name)
+    moved: list[str] = []
+    try:
+        for item in items:
+            moved.append(item.name)
+            shutil.move(item, target / item.name)
+    except BaseException:  # an interruption too: what is there in part would be taken for all
+        for name in moved:
+            if (target / name).exists() and not (folder / name).exists():
+                shutil.move(target / name, folder / name)
+        raise
 
 
 def _write(archive: Path, members: list[_Member], read: Any, folder: Path, largest: int) -> int:
@@ -99,10 +119,7 @@ def _safe(archive: Path, member: _Member) -> Path:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[tuple[list[_Member], Any]]:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened:
-            yield [_of_zip(info) for info in opened.infolist()], lambda member: opened.open(member.source)
-    elif tarfile.is_tarfile(archive):
+    if tarfile.is_tarfile(archive):  # first: a tar whose last member is a zip ends as a zip does
         with tarfile.open(archive) as tar:
 
             def read(member: _Member) -> IO[bytes]:
@@ -111,10 +128,26 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Member], Any]]:
                 return file
 
             yield [_Member(one.name, one.isdir(), one.isreg(), one.size, one) for one in tar.getmembers()], read
-            while tar.fileobj.read(BLOCK):  # type: ignore[union-attr]
-                pass  # a compressed stream has its checksum at its end, behind where a tar is read to
+            _check_end(tar)
+    elif zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            yield [_of_zip(info) for info in opened.infolist()], lambda member: opened.open(member.source)
     else:
-        raise DataError(f"{archive}: neither a zip nor a tar archive; unpack it by hand")
+        raise DataError(
+            f"{archive}: neither a zip nor a tar archive; unpack it by hand, or delete it to download it again"
+        )
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raises `tarfile.ReadError` unless the members end at the mark of a tar's end: at a cut or a damaged header, where
+    `tarfile` stops too, there is none. Reads on to the end, where a compressed stream has its checksum."""
+    stream = tar.fileobj
+    assert stream is not None
+    stream.seek(tar.offset)  # type: ignore[attr-defined]
+    if stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it ends too early, or is damaged within")
+    while stream.read(BLOCK):
+        pass
 
 
 def _of_zip(info: zipfile.ZipInfo) -> _Member:

@@ -15,6 +15,7 @@ from harness.reporting.rows import Row, TableKey, comparisons, paired
 from harness.reporting.settings import differing, settings_of
 from harness.reporting.tables import Cell, Table, digits_of, scored, signed, words
 from harness.reporting.versions import fingerprint_of, line_of, order_of, told_apart
+from harness.runs.merging import differs
 from harness.runs.records import Record
 
 Place = tuple[str, ...]
@@ -49,8 +50,8 @@ class Side:
         return settings_of(self.row.runs[0])
 
     @property
-    def runs(self) -> dict[str, str]:
-        return {record.id: record.status for record in self.row.runs}
+    def runs(self) -> dict[str, Record]:
+        return {record.id: record for record in self.row.runs}
 
 
 def difference(
@@ -66,7 +67,7 @@ def difference(
     alike = 0
     for place in sorted(first.keys() | second.keys()):
         for old, new in _matched(first.get(place, []), second.get(place, [])):
-            if old and new and old.runs == new.runs:
+            if old and new and _unchanged(old, new):
                 alike += 1
                 continue
             section, title = ((new or old).section, (new or old).title)  # type: ignore[union-attr]
@@ -129,6 +130,14 @@ def _matched(old: list[Side], new: list[Side]) -> Iterator[tuple[Side | None, Si
         yield next((side for side in reversed(old) if side.data == one.data and _older(side, one)), None), one
 
 
+def _unchanged(old: Side, new: Side) -> bool:
+    """Whether both have the same runs and these the same counts: one id may have been trained by other code, or elsewhere."""
+    if old.runs.keys() != new.runs.keys():
+        return False
+    pairs = [(record, new.runs[key]) for key, record in old.runs.items()]
+    return all(a.status == b.status and not differs(a, b) for a, b in pairs)
+
+
 def _older(one: Side, other: Side) -> bool:
     orders = order_of(one.plugin[1]), order_of(other.plugin[1])
     return one.plugin[0] == other.plugin[0] and None not in orders and orders[0] < orders[1]  # type: ignore[operator]
@@ -149,6 +158,8 @@ def _cells(old: Row | None, new: Row | None) -> tuple[Cell, ...]:
         what = "better"
     else:
         what = "worse" if change.low > 0 else "no clear change"
+    if {record.id for record in old.runs} == {record.id for record in new.runs}:
+        what += "; the same runs, with other results"
     was, now = old.runs[0], new.runs[0]
     if was.plugin != now.plugin:
         both = was.plugin.distribution != now.plugin.distribution

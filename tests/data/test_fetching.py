@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import shutil
 import stat
 import tarfile
 import threading
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.benchmark import Download
+from harness.benchmark import Benchmark, Download
 from harness.data.fetching import downloaded, fetch
 from harness.errors import DataError, HarnessError
 from harness.files import archives
@@ -31,6 +33,7 @@ class Server:
         self.files: dict[str, bytes] = {}
         self.ranges: list[str | None] = []
         self.most: int | None = None
+        self.says_length, self.encoding, self.insists = True, "", False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,8 +45,16 @@ class Server:
                 asked = self.headers.get("Range")
                 outer.ranges.append(asked)
                 begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+                if begin >= len(content):
+                    self.send_response(416)
+                    self.send_header("Content-Range", f"bytes */{len(content)}")
+                    self.end_headers()
+                    return
                 self.send_response(206 if asked else 200)
-                self.send_header("Content-Length", str(len(content) - begin))
+                if outer.says_length:
+                    self.send_header("Content-Length", str(len(content) - begin))
+                if outer.encoding and (outer.insists or outer.encoding in self.headers.get("Accept-Encoding", "")):
+                    self.send_header("Content-Encoding", outer.encoding)
                 self.end_headers()
                 end = begin + outer.most if outer.most else None
                 self.wfile.write(content[begin:end])
@@ -147,13 +158,95 @@ def test_files_of_one_name_at_two_addresses_are_two(server: Server, tmp_path: Pa
         assert downloaded(Download(f"{server.address}/{name}"), tmp_path).read_bytes() == name.encode()
 
 
+def mall_of(server: Server, name: str) -> tuple[Benchmark, Download]:
+    download = Download(f"{server.address}/{name}")
+    return replace(load_host().benchmark("mall"), downloads=(download,)), download
+
+
 def test_a_file_that_changed_since_the_first_download_is_noticed(server: Server, tmp_path: Path) -> None:
-    server.files["f.zip"] = b"first"
-    download = Download(f"{server.address}/f.zip")
-    downloaded(download, tmp_path).unlink()
-    server.files["f.zip"] = b"second"
+    server.files["f.zip"] = zip_of(tmp_path / "f", {"a.txt": "first"})
+    mall, download = mall_of(server, "f.zip")
+    shutil.rmtree(fetch(mall, tmp_path / "root"))
+    downloaded(download, tmp_path / "root/.downloads").unlink()
+    server.files["f.zip"] = zip_of(tmp_path / "f", {"a.txt": "second"})
     with pytest.raises(DataError, match=r"(?i)hash"):
+        fetch(mall, tmp_path / "root")
+
+
+@pytest.mark.parametrize("first", ["a page to log in", "cut"])
+def test_what_was_no_whole_archive_is_not_expected_again(server: Server, tmp_path: Path, first: str) -> None:
+    whole = zip_of(tmp_path / "f", {"a.txt": "first"})
+    server.files["f.zip"] = whole[: len(whole) // 2] if first == "cut" else b"<html>log in</html>"
+    server.says_length = False
+    mall, download = mall_of(server, "f.zip")
+    with pytest.raises(DataError, match="delete it to download it again"):
+        fetch(mall, tmp_path / "root")
+    server.files["f.zip"] = whole
+    downloaded(download, tmp_path / "root/.downloads").unlink()
+    assert [path.name for path in fetch(mall, tmp_path / "root").iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("insists", [False, True])
+def test_bytes_are_counted_as_they_are_sent(server: Server, tmp_path: Path, insists: bool) -> None:
+    """A server that would encode is asked not to; one that calls a .tar.gz an encoded tar sends the .tar.gz all the same."""
+    with tarfile.open(tmp_path / "f.tar.gz", "w:gz") as tar:
+        tar.add(Path(__file__), "a.txt")
+    packed = (tmp_path / "f.tar.gz").read_bytes()
+    server.files["f.tar.gz"], server.encoding, server.insists, server.most = packed, "gzip", insists, 1000
+    download = Download(f"{server.address}/f.tar.gz", size=len(packed))
+    with pytest.raises(DataError, match="continues where it stopped"):
+        downloaded(download, tmp_path / "root")
+    (part,) = (tmp_path / "root").glob("*.part")
+    assert part.read_bytes() == packed[: part.stat().st_size]
+    server.most = None
+    assert downloaded(download, tmp_path / "root").read_bytes() == packed
+
+
+@pytest.mark.parametrize("size", [True, False])
+def test_a_part_that_is_longer_than_the_file_is_thrown_away(server: Server, tmp_path: Path, size: bool) -> None:
+    content = server.files["f.zip"] = bytes(range(256))
+    download = Download(f"{server.address}/f.zip", size=len(content) if size else 0)
+    downloaded(download, tmp_path).rename(tmp_path / "elsewhere")
+    part = tmp_path / f"{hashlib.sha256(download.url.encode()).hexdigest()[:8]}-f.zip.part"
+    part.write_bytes(content + b"of another file")
+    with pytest.raises(DataError, match=r"271 bytes came, 256 expected\)"):
         downloaded(download, tmp_path)
+    assert downloaded(download, tmp_path).read_bytes() == content
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_interruption_while_files_are_moved_leaves_all_or_nothing(
+    server: Server, tmp_path: Path, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["f.zip"] = zip_of(tmp_path / "f", {"a.txt": "a", "b.txt": "b", "c.txt": "c"})
+    mall, _ = mall_of(server, "f.zip")
+    target = tmp_path / "root" / mall.expected[0]
+    if there:
+        (target / "notes").mkdir(parents=True)
+    moves, really = iter(range(99)), shutil.move
+
+    def move(source: Path, to: Path) -> None:
+        if next(moves) == 1:
+            raise KeyboardInterrupt
+        really(source, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "move", move)
+        try:
+            archives.move_into(target, unpacked(tmp_path), "f.zip")
+            whole = True
+        except KeyboardInterrupt:
+            whole = False
+    assert whole != there
+    assert len(list(target.glob("*.txt"))) == (3 if whole else 0)
+
+
+def unpacked(tmp_path: Path) -> Path:
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.txt").write_text(name)
+    return folder
 
 
 @pytest.mark.parametrize("name", ["worldexpo10", "jhu_crowd", "nwpu_crowd", "shtech_a", "ucf_cc_50"])
@@ -224,6 +317,39 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "b.zip").write_bytes(good.replace(bytes(1000), bytes(999) + b"1"))
     with pytest.raises(DataError, match="cannot be unpacked"):
         archives.unpack(tmp_path / "b.zip", tmp_path / "target", 10_000, strip=False)
+
+
+def tar_of(path: Path, files: dict[str, bytes], mode: str = "w") -> bytes:
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("damage", ["cut after a member", "cut within a header", "a damaged header"])
+def test_a_tar_that_is_not_whole_is_refused(tmp_path: Path, damage: str, compressed: bool) -> None:
+    """`tarfile` ends at such a place without a word."""
+    packed = tar_of(tmp_path / "whole", {f"{number}.txt": b"x" * 400 for number in range(10)})  # 1024 bytes a member
+    bad = {
+        "cut after a member": packed[: 6 * 1024],
+        "cut within a header": packed[: 6 * 1024 + 300],
+        "a damaged header": packed[: 6 * 1024] + bytes(range(256)) * 2 + packed[6 * 1024 + 512 :],
+    }[damage]
+    (tmp_path / "bad").write_bytes(gzip.compress(bad) if compressed else bad)
+    with pytest.raises(DataError, match="ends too early, or is damaged within"):
+        archives.unpack(tmp_path / "bad", tmp_path / "target", 1 << 20, strip=False)
+    assert not (tmp_path / "target").exists()
+    assert archives.unpack(tmp_path / "whole", tmp_path / "target", 1 << 20, strip=False) == 10
+
+
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = zip_of(tmp_path / "inner.zip", {"inner.txt": "inner"})
+    tar_of(tmp_path / "a.tar", {"a.jpg": b"a", "b.jpg": b"b", "inner.zip": inner})
+    assert archives.unpack(tmp_path / "a.tar", tmp_path / "target", 1 << 20, strip=False) == 3
+    assert sorted(path.name for path in (tmp_path / "target").iterdir()) == ["a.jpg", "b.jpg", "inner.zip"]
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.xz", "zip"])
