@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import signal
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,19 @@ def one_line(error: BaseException, longest: int = LONGEST) -> str:
     inside = _IN_LAYER.match(lines[0])
     said = f"{lines[1]} (in {inside[1]})" if inside and len(lines) > 1 else lines[0]
     return printable(f"{type(error).__name__}: {said}".rstrip(": "), longest)
+
+
+def last_line(text: str) -> str:
+    """The last line of `text` that is not blank; "" where there is none."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def signal_name(number: int) -> str:
+    """ "signal SIGSEGV"; of one that has no name its number."""
+    try:
+        return f"signal {signal.Signals(number).name}"
+    except ValueError:
+        return f"signal {number}"
 
 
 def printable(text: str, longest: int = LONGEST) -> str:

@@ -18,10 +18,20 @@ if TYPE_CHECKING:
 
 
 def load(plugin_files: Iterable[Path]) -> Host:
-    """The host; what is wrong with a plugin goes to standard error, a line each, and the rest go on."""
+    """The host; what is wrong with a plugin goes to standard error, a line each, and the rest go on.
+
+    Raises:
+        HarnessError: one of `plugin_files` is not there, or fails to import: it was asked for.
+    """
+    from harness.errors import HarnessError
     from harness.host.plugins import load_host
 
-    host = load_host(plugin_files)
+    files = list(plugin_files)
+    host = load_host(files)
+    for file in files:
+        plugin = next(each for each in host.plugins if each.distribution == file.name and each.name == file.stem)
+        if plugin.module is None:
+            raise HarnessError(f"--plugin {file}: {'; '.join(plugin.errors)}")
     _say(host, [0] * len(host.plugins))
     return host
 

@@ -193,7 +193,7 @@ def _splits(cells: list[Any]) -> Iterator[str]:
 
     first: dict[str, Any] = {}
     for cell in cells:
-        first.setdefault(cell.run.benchmark.name, cell)
+        first.setdefault(cell.run.request.dataset, cell)  # two folders may be called alike
     for name, cell in first.items():
         budget, sizes = cell.run.budget, cell.split.sizes
         val, test = (

@@ -79,7 +79,9 @@ def _add_plugin_commands(group: click.Group) -> None:
                     plugin.errors.append(
                         f"harness_commands returned an item of {type(command).__name__}; expected click.Command"
                     )
-                elif command.name not in _COMMANDS:
+                elif command.name in _COMMANDS or command.name in group.commands:
+                    plugin.errors.append(f"command {command.name!r} is there already; it needs another name")
+                else:
                     group.add_command(command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,9 @@ def synth_command(like: str, out: Path, images: int, seed: int, plugin_files: tu
     benchmark.write(folder, images, seed)
     samples = len(benchmark.index(folder))
     click.echo(f"{folder}: {samples} images in the layout of {benchmark.title}")
-    click.echo(f"try: harness bench --methods mcnn --datasets {like} --budget smoke --data-root {out}")
+    click.echo(
+        f"try: harness bench --methods mcnn --datasets {like} --budget smoke --data-root {shlex.quote(str(out))}"
+    )
 
 
 def _number(value: float | None) -> str:

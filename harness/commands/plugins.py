@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def list_command(as_json: bool, plugin_files: tuple[Path, ...]) -> None:
         click.echo(json.dumps([{key: getattr(plugin, key) for key in keys} for plugin in plugins]))
     else:
         for plugin in plugins:
-            click.echo(f"{plugin.name:<14} {plugin.origin:<24} {', '.join(plugin.adds) or 'adds nothing'}")
+            click.echo(
+                f"{plugin.name:<14} {plugin.origin:<24} {', '.join(plugin.adds or plugin.hooks) or 'adds nothing'}"
+            )
             for error in plugin.errors:
                 click.echo(f"{'':<14} error: {error}")
     if any(plugin.errors for plugin in plugins):
@@ -142,7 +145,7 @@ def new_command(name: str, out: Path) -> None:
     files = write(name, out)
     for path in files:
         click.echo(path)
-    click.echo(f"next: pip install -e '{out}[test]' && pytest {out}")
+    click.echo(f"next: pip install -e {shlex.quote(f'{out}[test]')} && pytest {shlex.quote(str(out))}")
     click.echo(f"      harness bench --methods {name} --datasets synth --budget smoke")
 
 

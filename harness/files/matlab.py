@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError
+from harness.errors import DataError, signal_name
 
 WORKER = "harness.files.mat_worker"
 
@@ -64,7 +63,7 @@ class Reader:
             return
         process.kill()
         code = process.wait()
-        how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit status {code}"
+        how = f"crashed ({signal_name(-code)})" if code < 0 else f"ended with exit status {code}"
         self._ending = f"{how} after {time.monotonic() - self._asked:.0f} s"
         for pipe in (process.stdin, process.stdout):
             with suppress(OSError):  # a request that it did not take is still in there

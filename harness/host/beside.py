@@ -6,6 +6,7 @@ import ast
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ def make_importable(file: Path) -> None:
     wanted = modules_beside(file)
     for name, place in wanted.items():
         there = _FOUND.places.get(name) or _place(sys.modules.get(name))
-        if there is not None and there != place and there.exists():
+        if there is not None and there.resolve() != place.resolve() and there.exists():
             raise HarnessError(
                 f"{file} imports {name} from beside it ({place}), but here {name} is {there} already; Python has one module of "
                 f"a name: rename one of them, or use the two plugins in runs of their own"
@@ -115,7 +116,12 @@ def counted_files(place: Path) -> Iterator[Path]:
     if place.is_file():
         yield place
         return
-    yield from (path for path in place.rglob("*") if path.suffix in COUNTED and path.is_file())
+    seen = {os.path.realpath(place)}
+    for folder, inner, names in os.walk(place, followlinks=True):
+        inner[:] = sorted(name for name in inner if os.path.realpath(os.path.join(folder, name)) not in seen)
+        seen.update(os.path.realpath(os.path.join(folder, name)) for name in inner)  # a link may lead back
+        found = (Path(folder, name) for name in sorted(names))
+        yield from (path for path in found if path.suffix in COUNTED and path.is_file())
 
 
 def _imports(file: Path) -> set[str]:

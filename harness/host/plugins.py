@@ -47,6 +47,11 @@ class Plugin:
     def origin(self) -> str:
         return f"{self.distribution} {self.version}"
 
+    @property
+    def hooks(self) -> list[str]:
+        """The hooks that it implements."""
+        return sorted(vars(self.module)) if self.module else []
+
 
 @dataclass
 class Host:
@@ -87,12 +92,12 @@ class Host:
             if function is None:
                 continue
             try:
-                wanted = inspect.signature(function).parameters
-                yield plugin, function(**{key: arguments[key] for key in wanted})
-            except HarnessError:
-                raise
-            except Exception as error:
-                plugin.errors.append(f"{hook} raised {one_line(error)}")
+                wanted = inspect.signature(function).parameters.keys() & arguments.keys()
+                result = function(**{key: arguments[key] for key in wanted})
+            except (Exception, SystemExit) as error:
+                plugin.errors.append(f"{hook} raised {_told(error)}")
+            else:
+                yield plugin, result
 
     def lists(self, hook: str, of: str, **arguments: Any) -> Iterator[tuple[Plugin, list[Any] | tuple[Any, ...]]]:
         """`call` of a hook that returns a list of `of`; a plugin that returns anything else is reported and passed over."""
@@ -176,8 +181,7 @@ def _load(manager: pluggy.PluginManager, plugin: Plugin, loader: Any) -> Plugin:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        said = str(error) if isinstance(error, HarnessError) else one_line(error)
-        plugin.errors.append(f"failed to import: {said}")
+        plugin.errors.append(f"failed to import: {_told(error)}")
         return plugin
     plugin.errors += _unknown_hooks(manager, module)
     try:
@@ -188,6 +192,11 @@ def _load(manager: pluggy.PluginManager, plugin: Plugin, loader: Any) -> Plugin:
         return plugin
     plugin.module = _Implementations(manager, module)
     return plugin
+
+
+def _told(error: BaseException) -> str:
+    """An error of a plugin's in one line; those that it words itself whole."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, HarnessError) else one_line(error)
 
 
 class _Implementations:

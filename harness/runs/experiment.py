@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     BeforeValidator,
     Discriminator,
@@ -25,7 +24,7 @@ from pydantic import (
 
 from harness.budgets import BUDGETS
 from harness.errors import HarnessError, printable
-from harness.files.yaml_file import Place, Sheet, read
+from harness.files.yaml_file import Place, Sheet, as_yaml, read
 from harness.run import LARGEST_SEED, SELECTIONS
 from harness.runs import own
 from harness.runs.checked import Keys, one_of
@@ -35,6 +34,7 @@ from harness.training.backend import PRECISIONS
 
 FILE = "experiment.yaml"
 EXAMPLE = Path(__file__).with_name("example.yaml")
+NUMBERS = r"\d+(\s*,\s*\d+)*"
 DECIDES = ("methods", "datasets", "seeds", "recipe", "budget", "select", "precision", "pretrained")
 
 
@@ -43,13 +43,13 @@ def _listed(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(r"\d+(\s*,\s*\d+)*", value):
+    if isinstance(value, str) and re.fullmatch(NUMBERS, value):
         return [int(part) for part in value.split(",")]
     return [value] if isinstance(value, int | str) else value
 
 
-def _one_or_more(item: dict[str, Any]) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
+def _one_or_more(item: dict[str, Any], *others: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}, *others]})
 
 
 def _named_or_own(kind: str, known: Iterable[str], model: type[Keys]) -> Any:
@@ -64,7 +64,9 @@ Seeds = Annotated[
     tuple[Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)], ...],
     Field(min_length=1),
     BeforeValidator(_numbers),
-    _one_or_more({"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}),
+    _one_or_more(
+        {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}, {"type": "string", "pattern": f"^{NUMBERS}$"}
+    ),
 ]
 ARecipe: Any = _named_or_own("recipe", own.RECIPES, OwnRecipe)
 ABudget: Any = _named_or_own("budget", BUDGETS, OwnBudget)
@@ -155,7 +157,7 @@ def text_of(experiment: Experiment) -> str:
     always = Experiment().model_dump(mode="json", by_alias=True)
     values = {key: said.get(key, value) for key, value in always.items()}
     kept = {key: value for key, value in values.items() if key in DECIDES or value != always[key]}
-    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return as_yaml(kept)
 
 
 def schema() -> dict[str, Any]:

@@ -88,10 +88,8 @@ class Card(_Strict):
 
     def as_yaml(self) -> str:
         """The text of its file."""
-        import yaml
-
         content = self.model_dump(mode="json", exclude={"name"})
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+        return yaml_file.as_yaml(content, width=120, flow=False)
 
 
 def weights_path(name: str) -> Path:

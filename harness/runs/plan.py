@@ -61,7 +61,8 @@ def parse_datasets(host: Host, text: str) -> list[Benchmark]:
     """ "all", or "shtech_a,ucf_qnrf" → benchmarks; all means every one but the drawn scenes."""
     if text == "all":
         return [benchmark for benchmark in host.benchmarks.values() if benchmark.needs_files]
-    names = list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
+    parts = [text] if Path(text).is_dir() else text.split(",")  # a folder's name may have a comma
+    names = list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
     if not names:
         raise HarnessError(f"--datasets {text!r} names no dataset. Known: {', '.join(sorted(host.benchmarks))}.")
     return [host.benchmark(name) for name in names]

@@ -171,6 +171,14 @@ class Record(_Strict):
             raise ValueError(f"schema version {value!r}; this harness reads {SCHEMA_VERSION}")
         return value
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        # Somebody else's record is merged into a folder that is called so.
+        if value in ("", "..") or value != Path(value).name or "\\" in value:
+            raise ValueError(f"{value!r}; expected the name of a folder")
+        return value
+
 
 @dataclass(frozen=True)
 class Unreadable:

@@ -71,6 +71,9 @@ def read_all(folders: Iterable[Path]) -> tuple[list[RuntimeRecord], list[Unreada
         for path in sorted([*folder.glob(f"*{SUFFIX}"), *(folder / FOLDER).glob(f"*{SUFFIX}")]):
             try:
                 record = RuntimeRecord.model_validate_json(path.read_bytes())
+            except OSError as error:
+                unreadable.append(Unreadable(path, f"cannot be read ({error.strerror or error})"))
+                continue
             except ValidationError as error:
                 unreadable.append(Unreadable(path, f"not a valid runtime record: {first_complaint(error)}"))
                 continue

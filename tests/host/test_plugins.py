@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from harness import ModelOptions, hookimpl
+from harness.commands.cli import main
 from harness.errors import HarnessError
 from harness.host import plugins
+from harness.host.development import digest_of_file
 from harness.reporting import published
 
 METHOD = """
@@ -96,6 +98,48 @@ def test_a_broken_plugin_is_named_and_the_rest_go_on(tmp_path: Path, text: str, 
     assert any(message in error for error in by_name(host, "bad").errors), by_name(host, "bad").errors
     assert {"good", "mcnn", "csrnet"} <= set(host.methods)
     assert not by_name(host, "good").errors
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [("DataError('/data/x: missing')", "DataError: /data/x: missing"), ("SystemExit(3)", "SystemExit: 3")],
+)
+def test_what_a_hook_raises_of_the_harness_own_costs_itself_too(tmp_path: Path, raised: str, message: str) -> None:
+    text = f"from harness import DataError, hookimpl\n@hookimpl\ndef harness_benchmarks(): raise {raised}"
+    host = plugins.load_host([file(tmp_path, "bad", text), file(tmp_path, "mine", METHOD.format(name="mine"))])
+    assert by_name(host, "bad").errors == [f"harness_benchmarks raised {message}"]
+    assert "mine" in host.methods
+
+
+def test_a_hook_may_have_arguments_of_its_own(tmp_path: Path) -> None:
+    text = METHOD.format(name="mine").replace("harness_methods():", "harness_methods(extra=None, **more):")
+    assert "mine" in plugins.load_host([file(tmp_path, "mine", text)]).methods
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_plugin_file_that_was_asked_for_must_be_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    path = file(tmp_path, "mine", "import not_there_at_all") if there else tmp_path / "mine.py"
+    monkeypatch.setattr(sys, "argv", ["harness", "data", "list", "--plugin", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = "No module named 'not_there_at_all'" if there else "no such plugin file"
+    assert ended.value.code == 2 and f"--plugin {path}: " in (error := capsys.readouterr().err) and said in error
+
+
+def test_a_linked_package_beside_a_plugin_is_part_of_its_version(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    part = file(tmp_path / "elsewhere", "__init__", "value = 1\n")
+    package = tmp_path / "parts_of_linked"
+    package.mkdir()
+    file(package, "__init__", "")
+    (package / "inner").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(package)  # a circle
+    mine = file(tmp_path, "mine", "import parts_of_linked\n")
+    before = digest_of_file(mine)
+    part.write_text("value = 2\n")
+    assert digest_of_file(mine) != before
 
 
 def test_where_a_plugin_is_broken_no_guess_is_made(tmp_path: Path) -> None:
@@ -196,6 +240,31 @@ def test_commands_that_are_none_are_named_and_help_goes_on(
     said = capsys.readouterr().err
     assert said.startswith("harness: plugin foreign (crowd-harness-foreign 9.9): harness_commands returned ")
     assert "click.Command" in said
+
+
+def test_commands_of_one_name_are_told_apart_from_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first stays; the harness' own always do."""
+    import click
+
+    from harness.commands import cli
+
+    def entry(name: str, *commands: str) -> SimpleNamespace:
+        module = ModuleType(name)
+        module.harness_commands = hookimpl(lambda: [click.Command(each) for each in commands])  # type: ignore[attr-defined]
+        return SimpleNamespace(name=name, dist=SimpleNamespace(name=name, version="9.9"), load=lambda: module)
+
+    real = plugins.metadata.entry_points(group=plugins.GROUP)
+    foreign = [entry("pa", "shared", "bench"), entry("pb", "shared", "own")]
+    monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [*real, *foreign])
+    monkeypatch.setattr(plugins, "version_of", lambda entry: "9.9")
+    group = click.Group("harness")
+    cli._add_plugin_commands(group)
+    said = capsys.readouterr().err
+    assert sorted(group.commands) == ["own", "shared"]
+    assert "plugin pa (pa 9.9): command 'bench' is there already; it needs another name" in said
+    assert "plugin pb (pb 9.9): command 'shared' is there already; it needs another name" in said
 
 
 def test_unknown_names_get_the_nearest_known_one() -> None:

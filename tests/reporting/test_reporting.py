@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT
 from made_records import column, make_record, with_groups, written
 
+from harness.commands.cli import cli
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
 from harness.reporting import published
@@ -463,6 +465,17 @@ def test_a_diff_for_a_pull_request(runs: Path, harness: Any) -> None:
     clear = difference([make_record(predicted=(20, 30, 40))], [make_record(predicted=(11, 21, 31), seed=3)])
     assert "| -9.0 [-9.0, -9.0] | better" in clear
     assert difference([make_record()], [make_record()]).startswith("No differences.")
+    again = difference([make_record(predicted=(11, 21, 31))], [make_record(predicted=(20, 30, 40))])  # one id
+    assert "+9.0 [+9.0, +9.0]" in again and "worse; the same runs, with other results" in again
+
+
+def test_a_diff_of_what_cannot_be_read_ends_with_1(tmp_path: Path) -> None:
+    for side in ("before", "after"):
+        written(tmp_path / side, make_record())
+    (record,) = (tmp_path / "after").glob("*/record.json")
+    record.write_text("{")
+    done = CliRunner().invoke(cli, ["diff", str(tmp_path / "before"), str(tmp_path / "after")])
+    assert done.exit_code == 1 and "gone" in done.output and f"{record}: not a valid record" in done.output
 
 
 def test_a_rounded_number_and_a_contradiction_are_told_apart() -> None:

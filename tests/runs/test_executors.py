@@ -89,6 +89,23 @@ def test_what_came_back_takes_the_place_of_an_earlier_try(tmp_path: Path, there:
     assert remote.received(job, record.model_dump_json(), print) == record == records.read(tmp_path / records.FILE)
 
 
+def test_a_late_answer_that_it_failed_changes_no_finished_record(tmp_path: Path) -> None:
+    record = make_record()
+    job = Job({}, record.name, str(tmp_path), None, [], 1, None, {"id": record.id})
+    records.write(tmp_path, record)
+    late = make_record(status="failed").model_dump_json()
+    assert remote.received(job, late, print) == record == records.read(tmp_path / records.FILE)
+
+
+def test_what_a_library_prints_is_no_event(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines = "; ".join(f"echo '{line}'" for line in ("1", "[2]", '{"a": 1}', '{"event": "epoch"}', "words"))
+    identity = {"id": a_cell_that(f"{lines}; exit 0", monkeypatch, tmp_path)}
+    heard: list[Any] = []
+    job = Job({}, "cell", str(tmp_path / "run"), None, [], 1, None, identity)
+    assert cell_process.run_job(job, heard.append).status == "ok"
+    assert heard == [{"event": "epoch"}]
+
+
 def test_what_another_bench_has_finished_meanwhile_is_not_done_again(tmp_path: Path) -> None:
     """The plan may be hours old: a finished record of the same run stays, one that failed makes room."""
     record = make_record()
@@ -254,9 +271,17 @@ def test_a_plugin_behind_a_link_keeps_the_name_it_was_planned_under(tmp_path: Pa
     assert job.request["pretrained"] == cell.run.request.pretrained
 
 
-def test_gpus_that_were_chosen_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_that_were_chosen_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\n" + "".join(f"echo 'GPU {number}: NVIDIA H200'\n" for number in range(4)))
+    driver.chmod(0o755)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert local.gpus() == [], "a variable that was left from another machine"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert local.gpus() == ["2", "3"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert local.gpus() == ["0", "1", "2", "3"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert local.gpus() == []
 

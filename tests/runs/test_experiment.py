@@ -14,9 +14,11 @@ import yaml
 
 from harness.budgets import BUDGETS, Budget
 from harness.errors import HarnessError
+from harness.host.plugins import load_host
 from harness.method import COMMON, Recipe, Stage
 from harness.runs import own
 from harness.runs.experiment import EXAMPLE, Experiment, load, schema, text_of
+from harness.runs.plan import parse_datasets
 
 
 def loaded(tmp_path: Path, text: str) -> Experiment:
@@ -49,6 +51,22 @@ def test_own_recipe_and_budget(tmp_path: Path) -> None:
     unnamed = loaded(tmp_path, "recipe: {learning_rate: 3e-4, epochs: 100}\nbudget: {crops: 6000, from: standard}\n")
     assert unnamed.choices()["recipe"] == "common+epochs=100,learning_rate=0.0003"
     assert unnamed.choices()["budget"] == "standard+crops=6000"
+
+
+@pytest.mark.parametrize("word", ["1e3", "12e5", "007", "yes", "2026-11-30", "0x1F", "1_000"])
+def test_words_that_look_like_numbers_come_back_as_words(tmp_path: Path, word: str) -> None:
+    said = yaml.safe_dump({"methods": "mcnn", "datasets": [word], "out": word}, default_style="'")
+    once = loaded(tmp_path, said)
+    assert once.out == word and once.datasets == (word,)
+    assert loaded(tmp_path, text_of(once)) == once
+
+
+def test_a_folder_with_a_comma_in_its_name_is_one_dataset(tmp_path: Path) -> None:
+    folder = tmp_path / "p,q" / "pics"
+    folder.mkdir(parents=True)
+    (benchmark,) = parse_datasets(load_host(), str(folder))
+    assert benchmark.name == "pics"
+    assert [one.name for one in parse_datasets(load_host(), "synth, mall")] == ["synth", "mall"]
 
 
 def test_a_built_in_one_without_a_change_is_that_one(tmp_path: Path) -> None:
@@ -183,4 +201,6 @@ def test_the_schema_names_every_key_with_what_it_is() -> None:
     assert recipe["properties"]["patience"]["description"].startswith("stop after so many validations")
     assert recipe["properties"]["epochs"]["type"] == "integer" and recipe["properties"]["epochs"]["minimum"] == 1
     assert '"default": null' not in json.dumps(made)
+    (words,) = (one for one in made["properties"]["seeds"]["anyOf"] if one["type"] == "string")
+    assert re.search(words["pattern"], "0, 1,2") and not re.search(words["pattern"], "0;1")
     assert sorted(BUDGETS) == made["properties"]["budget"]["oneOf"][0]["enum"]

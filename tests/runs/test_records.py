@@ -16,6 +16,7 @@ from harness.host.plugins import load_host
 from harness.reporting.leaderboard import all_tables, leaderboard
 from harness.reporting.rows import comparisons
 from harness.runs import records
+from harness.runs.merging import merge
 
 FIXTURES = Path(__file__).parent / "records"
 
@@ -78,6 +79,17 @@ def test_a_record_changed_by_hand_is_refused(tmp_path: Path, changes: dict[str, 
         records.read(path)
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "/tmp/elsewhere", "a/b", "..", "", "a\\b"])
+def test_a_record_cannot_say_where_it_is_merged_to(tmp_path: Path, name: str) -> None:
+    content = json.loads(make_record().model_dump_json()) | {"name": name}
+    path = tmp_path / "deep" / "source" / "record.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    merged = merge([path.parent.parent], tmp_path / "deep" / "into")
+    assert merged.added == () and "expected the name of a folder" in merged.conflicts[0]
+    assert list(tmp_path.rglob("record.json")) == [path]
 
 
 def test_what_is_no_json_is_listed_and_not_fatal(tmp_path: Path) -> None:

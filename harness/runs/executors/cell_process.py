@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, signal_name
 from harness.files.atomic import remove_partial
 from harness.runs import records
 from harness.runs.cell import CellRequest, to_json
@@ -126,9 +126,11 @@ def _follow(process: subprocess.Popen, timeout: float | None, watch: Callable[[d
         assert process.stdout is not None
         for line in process.stdout:
             try:
-                watch(json.loads(line))
+                event = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(event, dict) and "event" in event:  # and nothing that a library prints
+                watch(event)
         process.wait()
     except BaseException:
         stop(process)
@@ -182,7 +184,7 @@ def _outcome(
         # Nothing but the kernel's out-of-memory killer sends this signal unasked; its log line is not ours to read.
         status, how = "oom", "killed by signal SIGKILL, which usually means that memory ran out"
     elif code < 0:
-        status, how = "failed", f"crashed: signal {signal.Signals(-code).name}"
+        status, how = "failed", f"crashed: {signal_name(-code)}"
     elif code == 0:
         status, how = "failed", "ended without a record"
     else:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, last_line, one_line
 from harness.runs.executors import Job, Settings, remote
 from harness.runs.records import Record
 
@@ -31,9 +31,7 @@ def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]
                 address=settings.address or None, runtime_env=environment, logging_level="ERROR", log_to_driver=False
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise HarnessError(
-            f"--address {settings.address}: no Ray cluster there ({str(error).splitlines()[0]})"
-        ) from None
+        raise HarnessError(f"--address {settings.address}: no Ray cluster there ({one_line(error)})") from None
     try:
         gpu = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
         task = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=gpu)(remote.run_here)
@@ -50,8 +48,7 @@ def _collected(ray: Any, waiting: dict[Any, Job], warned: Callable[[str], None])
         try:
             record = remote.received(job, ray.get(done[0]), warned)
         except ray.exceptions.RayError as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            record = job.failed("failed", f"ray: {lines[-1] if lines else error}")
+            record = job.failed("failed", f"ray: {last_line(str(error)) or type(error).__name__}")
             remote.keep(job, record)
         if record is not None:
             yield job, record

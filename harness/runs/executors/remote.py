@@ -44,7 +44,10 @@ def received(job: Job, answer: str, warned: Callable[[str], None]) -> Record | N
         warned(f"{job.folder}: another bench is running this cell")
         return None
     record = Record.model_validate_json(answer)
-    records.write(folder_of(job), record)
+    folder = folder_of(job)
+    if record.status != "ok" and (done := finished(folder, job)) is not None:  # meanwhile, by somebody else
+        return done
+    records.write(folder, record)
     return record
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, last_line, one_line
 from harness.runs.cell import DEAF
 from harness.runs.executors import Job, Settings, remote
 from harness.runs.records import Record
@@ -65,7 +65,7 @@ def run(jobs: Sequence[Job], settings: Settings) -> Iterator[tuple[Job, Record]]
         executor.update_parameters(**parameters)
         tasks = executor.submit_array([CellTask(remote.as_json(job)) for job in jobs])
     except Exception as error:  # submitit and sbatch have errors of many kinds
-        raise HarnessError(f"--executor slurm: {str(error).splitlines()[0]}") from None
+        raise HarnessError(f"--executor slurm: {one_line(error)}") from None
     waiting = dict(zip(tasks, jobs, strict=True))
     try:
         while waiting:
@@ -83,9 +83,8 @@ def _record(job: Job, task: Any, warned: Callable[[str], None]) -> Record | None
     try:
         return remote.received(job, task.result(), warned)
     except Exception as error:  # whatever became of the job is its record
-        lines = [line for line in str(error).splitlines() if line.strip()]
         state = str(task.state).upper()
         status = "timeout" if "TIMEOUT" in state else "oom" if "OUT_OF_ME" in state else "failed"
-        record = job.failed(status, f"slurm {state}: {lines[-1] if lines else error}")
+        record = job.failed(status, f"slurm {state}: {last_line(str(error)) or type(error).__name__}")
         remote.keep(job, record)
         return record
