@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from harness.host.plugins import load_host
-from harness.method import COMMON, ModelOptions, Stage, inference_network
+from harness.method import ModelOptions, inference_network
+from harness.recipe import COMMON, Stage
 
 METHODS = sorted(load_host().methods)
 

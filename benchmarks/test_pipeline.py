@@ -10,7 +10,7 @@ import pytest
 from harness.data.datasets.synth import SYNTH
 from harness.data.image_store import ImageStore
 from harness.data.pipeline import Pipeline
-from harness.method import COMMON
+from harness.recipe import COMMON
 
 
 @pytest.mark.benchmark(group="50 steps of 4 crops")

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from harness.head_spacing import Sigma
     from harness.hookspecs import hookimpl
     from harness.label_map import LabelMap
-    from harness.method import Method, ModelOptions, Recipe, Stage, Variant
+    from harness.method import Method, ModelOptions, Variant
     from harness.metrics import Metric
     from harness.nn.batch import Batch
+    from harness.recipe import Recipe, Stage
     from harness.run import Run
 
 __version__ = "0.2.0"
@@ -33,11 +34,11 @@ _HOMES = {
     "Method": "harness.method",
     "Metric": "harness.metrics",
     "ModelOptions": "harness.method",
-    "Recipe": "harness.method",
+    "Recipe": "harness.recipe",
     "Run": "harness.run",
     "Sample": "harness.benchmark",
     "Sigma": "harness.head_spacing",
-    "Stage": "harness.method",
+    "Stage": "harness.recipe",
     "Statistics": "harness.benchmark",
     "Variant": "harness.method",
     "hookimpl": "harness.hookspecs",

@@ -32,6 +32,12 @@ LIMITS = {
 }
 
 
+def must_be(owner: str, name: str, value: Any, kind: type | tuple[type, ...], expected: str) -> None:
+    """Raises `TypeError` where `value`, the `name` of `owner`, is of no such kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{owner}: {name} is {value!r}; expected {expected}")
+
+
 def out_of_bounds(whole: Any) -> Iterator[str]:
     """Every field of a dataclass whose type forbids a number in it: "epochs is 0; expected at least 1"."""
     hints = _hints(type(whole))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.bounds import AtLeastOne, out_of_bounds
 from harness.errors import unknown_name
-from harness.method import Recipe
+from harness.recipe import Recipe
 
 
 @dataclass(frozen=True)

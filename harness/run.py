@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.benchmark import Benchmark
 from harness.budgets import Budget
-from harness.method import Method, ModelOptions, Recipe
+from harness.method import Method, ModelOptions
+from harness.recipe import Recipe
 
 SELECTIONS = ("validation", "test-oracle")
 SCHEMA_VERSION = 1

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import HarnessError, one_line
-from harness.method import Method, ModelOptions, Stage, inference_network, named_outputs
+from harness.method import Method, ModelOptions, inference_network, named_outputs
+from harness.recipe import Stage
 from harness.run import in_brackets, out_of_brackets
 from harness.training.backend import BACKENDS
 

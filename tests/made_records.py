@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.budgets import BUDGETS, Budget, capped
 from harness.host.plugins import Host
-from harness.method import COMMON
+from harness.recipe import COMMON
 from harness.reporting.leaderboard import compared, in_markdown
 from harness.reporting.tables import Cell, Table
 from harness.run import identity_hash

@@ -199,7 +199,7 @@ def _changes(usual: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differing(usual: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    from harness.method import LEFT_OUT
+    from harness.recipe import LEFT_OUT
 
     unused = {key: value for key, value in LEFT_OUT.items() if key in usual or key in other}
     return {key: value for key, value in {**unused, **other}.items() if {**unused, **usual}.get(key) != value}

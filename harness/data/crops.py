@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.method import Recipe
+from harness.recipe import Recipe
 
 JUST_BELOW = np.float32(1 - 2**-24)  # times a float32 above 0: the next one below it
 

@@ -16,8 +16,8 @@ from harness.data.crops import CropSize, drawn_share, fixed_size, make_crop, sha
 from harness.data.few_sizes import few
 from harness.data.image_store import ImageStore
 from harness.label_map import LabelMap
-from harness.method import Recipe
 from harness.nn.batch import FRAME, REGION
+from harness.recipe import Recipe
 
 SMALLEST_PADDING = 64  # rows; padding to powers of two from here keeps the number of compiled shapes small
 AHEAD = 8  # batches prepared while a step runs

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.budgets import BUDGETS, capped
 from harness.errors import HarnessError
-from harness.method import LEFT_OUT, Recipe, common_recipe
+from harness.recipe import LEFT_OUT, Recipe, common_recipe
 from harness.runs import own
 from harness.runs.records import Record
 

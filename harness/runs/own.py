@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.budgets import BUDGETS, Budget, budget_named
 from harness.errors import HarnessError
-from harness.method import Recipe, Stage
+from harness.recipe import Recipe, Stage
 
 RECIPES = ("common", "paper")
 EVERYTHING = "paper"  # the budget that caps nothing, which every budget of one's own begins with unless it says `from`

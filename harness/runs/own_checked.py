@@ -10,7 +10,7 @@ from pydantic import Field, StrictBool, StrictStr, model_validator
 from harness.bounds import AtLeastOne
 from harness.budgets import BUDGETS, Budget
 from harness.errors import HarnessError
-from harness.method import COMMON, Recipe, Stage
+from harness.recipe import COMMON, Recipe, Stage
 from harness.runs import own
 from harness.runs.checked import documented, model_of, one_of, strict
 

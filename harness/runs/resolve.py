@@ -15,7 +15,8 @@ from harness.data.fingerprints import label_fingerprint
 from harness.data.regions import seen_inside
 from harness.errors import HarnessError, unknown_name
 from harness.host.plugins import OWN, Host
-from harness.method import Method, ModelOptions, Recipe, common_recipe
+from harness.method import Method, ModelOptions
+from harness.recipe import Recipe, common_recipe
 from harness.run import SCHEMA_VERSION, SELECTIONS, Request, Run
 from harness.runs import own
 

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 
 from harness.errors import one_line
-from harness.method import Method, ModelOptions, Recipe, inference_network, named_outputs
+from harness.method import Method, ModelOptions, inference_network, named_outputs
 from harness.nn.batch import Batch
+from harness.recipe import Recipe
 from harness.training import backend
 from harness.training.complaints import place, place_of, told
 from harness.training.network import fed

@@ -16,7 +16,8 @@ from harness.budgets import Plan, plan
 from harness.data.pipeline import Pipeline, Waiting
 from harness.data.run_data import RunData
 from harness.errors import DivergedError, HarnessError
-from harness.method import Stage, inference_network
+from harness.method import inference_network
+from harness.recipe import Stage
 from harness.run import Run
 from harness.training import backend, sharing, soundness, state, weights
 from harness.training.evaluation import evaluate, summary

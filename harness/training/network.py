@@ -10,10 +10,11 @@ import keras
 from keras import ops
 
 from harness.data.crops import CropSize
-from harness.method import Method, ModelOptions, Stage, named_outputs
+from harness.method import Method, ModelOptions, named_outputs
 from harness.nn.batch import FRAME, Batch
 from harness.nn.every_layer import every_layer
 from harness.nn.targets import inside_region
+from harness.recipe import Stage
 from harness.training import resident, steps
 from harness.training.optimizers import optimizer_of, with_rates
 

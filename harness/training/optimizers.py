@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, one_line
-from harness.method import Recipe, Stage
+from harness.recipe import Recipe, Stage
 
 if TYPE_CHECKING:
     import keras

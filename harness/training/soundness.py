@@ -15,8 +15,9 @@ from keras import ops
 
 from harness.errors import nearest
 from harness.localisation import ACCEPTED
-from harness.method import Method, ModelOptions, Recipe, inference_network, named_outputs
+from harness.method import Method, ModelOptions, inference_network, named_outputs
 from harness.nn.batch import FRAME, Batch
+from harness.recipe import Recipe
 from harness.training import backend
 from harness.training.any_size import check_any_size
 from harness.training.complaints import called, wrong

@@ -326,7 +326,7 @@ def test_worldexpo_reads_matlab_7_3(tmp_path: Path) -> None:
 def test_worldexpos_scenes_and_kernels(tmp_path: Path) -> None:
     from harness.data.image_store import ImageStore
     from harness.data.pipeline import Pipeline
-    from harness.method import COMMON
+    from harness.recipe import COMMON
 
     benchmark, folder = written("worldexpo10", tmp_path)
     samples = benchmark.index(folder)

@@ -12,7 +12,7 @@ from harness.data.crops import CropSize, drawn_share, fixed_size, flip, make_cro
 from harness.data.datasets.synth import SYNTH
 from harness.data.image_store import ImageStore
 from harness.data.pipeline import Pipeline
-from harness.method import Recipe
+from harness.recipe import Recipe
 
 PLAIN = Recipe(name="test", epochs=1, crop=32, flip=0.0)
 

@@ -15,7 +15,7 @@ from harness.data.few_sizes import MOST, few
 from harness.data.image_store import ImageStore
 from harness.data.pipeline import Pipeline
 from harness.host.plugins import load_host
-from harness.method import Recipe
+from harness.recipe import Recipe
 from harness.run import Request
 from harness.runs.resolve import resolve
 

@@ -15,7 +15,7 @@ from harness.data.datasets.synth import SYNTH
 from harness.data.image_store import ImageStore
 from harness.data.pipeline import AHEAD, Pipeline, Waiting, padded
 from harness.host.plugins import load_host
-from harness.method import COMMON, Recipe
+from harness.recipe import COMMON, Recipe
 
 RECIPE = replace(COMMON, crop=64)
 
@@ -158,7 +158,7 @@ def test_a_region_travels_with_its_crops_and_every_head_in_it_counts_one() -> No
 def test_kernels_in_metres_are_for_recipes_that_want_them(recipe: str, expected: float) -> None:
     """A benchmark's own kernels (0.2 m at 30 pixels a metre) are the common recipe's; a paper's recipe keeps its rule."""
     from harness.head_spacing import Sigma
-    from harness.method import COMMON
+    from harness.recipe import COMMON
 
     benchmark = replace(SYNTH, sigma_metres=0.2, read_perspective=lambda sample: np.full((192, 256), 30.0, np.float32))
     chosen = COMMON if recipe == "common" else Recipe("paper", epochs=1, sigma=Sigma(4.0))

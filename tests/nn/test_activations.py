@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.method import Method, ModelOptions, Recipe, Stage
+from harness.method import Method, ModelOptions
 from harness.nn.activations import SLOPE, recovering_relu
+from harness.recipe import Recipe, Stage
 from harness.training import backend
 from harness.training.network import PointTrainer
 

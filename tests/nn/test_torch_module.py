@@ -17,10 +17,11 @@ import pytest
 from conftest import ROOT
 
 from harness.errors import HarnessError, InvalidMethodError
-from harness.method import Method, ModelOptions, Recipe, Stage
+from harness.method import Method, ModelOptions
 from harness.nn import multiply_adds
 from harness.nn.batch import Batch
 from harness.nn.torch_module import TorchModule, weights
+from harness.recipe import Recipe, Stage
 from harness.training import backend, soundness, state
 from harness.training.network import PointTrainer
 

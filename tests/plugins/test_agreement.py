@@ -21,7 +21,8 @@ from filelock import FileLock
 
 from harness.files.atomic import replacing
 from harness.host.plugins import load_host
-from harness.method import COMMON, Method, ModelOptions
+from harness.method import Method, ModelOptions
+from harness.recipe import COMMON
 
 pytestmark = pytest.mark.backend
 if keras.backend.backend() == "tensorflow" and __name__ != "__main__":
@@ -65,7 +66,7 @@ def network_of(method: Method) -> Any:
 
 def losses_of(name: str) -> list[float]:
     """The loss before each of two steps down the gradient, each 0.003 long: the second tells whether gradients agree too."""
-    from harness.method import Stage
+    from harness.recipe import Stage
     from harness.training import backend
     from harness.training.network import PointTrainer
 

@@ -13,8 +13,9 @@ from crowd_harness_csrnet import METHOD, model
 from harness.budgets import BUDGETS, plan
 from harness.data.crops import CropSize, shared_size, shares
 from harness.errors import HarnessError
-from harness.method import COMMON, ModelOptions
+from harness.method import ModelOptions
 from harness.nn import vgg16
+from harness.recipe import COMMON
 
 VGG = (
     (3, 64),

@@ -11,8 +11,9 @@ from crowd_harness_dm_count import METHOD, losses, transport
 from gradients import value_and_gradient
 from scipy.special import logsumexp
 
-from harness.method import COMMON, ModelOptions
+from harness.method import ModelOptions
 from harness.nn.batch import Batch
+from harness.recipe import COMMON
 
 SIZE, STRIDE = (48, 64), 8
 FLOOR = np.log(1e-16)

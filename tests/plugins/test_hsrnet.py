@@ -219,7 +219,7 @@ def test_adam_brings_the_learned_weights_to_one_over_the_loss(
     network: object, logarithm: float, pretrained: str
 ) -> None:
     """Adam by its equations, on a loss of exp(logarithm): 6,000 steps of `common`, as `standard` has them."""
-    from harness.method import COMMON, FINE_TUNING
+    from harness.recipe import COMMON, FINE_TUNING
     from harness.training.network import learning_rate
 
     stage, steps = (COMMON if pretrained == "none" else FINE_TUNING).stages[0], 6000

@@ -317,7 +317,7 @@ def test_sgd_at_the_papers_rate_is_stable_from_the_start(method: Method) -> None
 @pytest.mark.parametrize("solution", ["solution1", "solution4"])
 def test_solutions_with_the_true_mask_take_a_step_in_half_precision(solution: str) -> None:
     """On TensorFlow the one failed as its loss was computed, the other as its mask was made."""
-    from harness.method import Stage
+    from harness.recipe import Stage
     from harness.training import backend
     from harness.training.network import PointTrainer
 

@@ -15,7 +15,8 @@ from harness.budgets import BUDGETS, plan
 from harness.data.crops import CropSize, shared_size, shares
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
-from harness.method import COMMON, ModelOptions
+from harness.method import ModelOptions
+from harness.recipe import COMMON
 from harness.training.weights import load_network
 
 KERNELS = ((9, 7, 7, 7), (7, 5, 5, 5), (5, 3, 3, 3))

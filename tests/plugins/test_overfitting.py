@@ -16,8 +16,9 @@ from harness.data.datasets.synth import draw_scene
 from harness.data.depth import from_head_spacing
 from harness.data.pipeline import padded
 from harness.host.plugins import load_host
-from harness.method import COMMON, ModelOptions, Stage, inference_network, named_outputs
+from harness.method import ModelOptions, inference_network, named_outputs
 from harness.nn import vgg16
+from harness.recipe import COMMON, Stage
 
 CROPS = 8
 HEADS = range(3, 3 + 3 * CROPS, 3)

@@ -13,8 +13,9 @@ from crowd_harness_p2pnet import METHOD, VARIANTS, losses
 from gradients import value_and_gradient
 from scipy.optimize import linear_sum_assignment
 
-from harness.method import COMMON, ModelOptions
+from harness.method import ModelOptions
 from harness.nn.batch import REGION, Batch
+from harness.recipe import COMMON
 
 on_every_backend = pytest.mark.backend  # not for whole networks, whose layers JAX compiles one by one
 SIZE, STRIDE, K = (24, 32), 8, 4

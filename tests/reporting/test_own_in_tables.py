@@ -7,7 +7,7 @@ from typing import Any
 from made_records import make_record
 
 from harness.host.plugins import load_host
-from harness.method import COMMON
+from harness.recipe import COMMON
 from harness.reporting.comparison import comparison_table
 from harness.reporting.leaderboard import all_tables
 from harness.reporting.overall import BENCHMARKS, overall_tables

@@ -12,7 +12,8 @@ import pytest
 from made_records import column, make_record, with_groups, written
 
 from harness.host.plugins import load_host
-from harness.method import Method, Recipe
+from harness.method import Method
+from harness.recipe import Recipe
 from harness.reporting import runtime, trained
 from harness.reporting.comparison import comparison_table
 from harness.reporting.crops_seen import crops_seen

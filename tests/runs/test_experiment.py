@@ -15,7 +15,7 @@ import yaml
 from harness.budgets import BUDGETS, Budget
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
-from harness.method import COMMON, Recipe, Stage
+from harness.recipe import COMMON, Recipe, Stage
 from harness.runs import own
 from harness.runs.experiment import EXAMPLE, Experiment, load, schema, text_of
 from harness.runs.plan import parse_datasets

@@ -14,7 +14,8 @@ from harness.data.datasets.synth import SYNTH
 from harness.data.run_data import run_data
 from harness.errors import HarnessError
 from harness.host.plugins import load_host
-from harness.method import COMMON, Method, ModelOptions, Recipe, Stage
+from harness.method import Method, ModelOptions
+from harness.recipe import COMMON, Recipe, Stage
 from harness.run import Request, Run
 from harness.runs.resolve import resolve
 from harness.training import backend, optimizers

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from harness.host.plugins import load_host
-from harness.method import COMMON, Method, ModelOptions, Stage, inference_network
+from harness.method import Method, ModelOptions, inference_network
 from harness.nn.batch import Batch
 from harness.nn.losses import euclidean_density
+from harness.recipe import COMMON, Stage
 from harness.training.backend import BACKENDS
 
 pytestmark = pytest.mark.backend

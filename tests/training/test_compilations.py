@@ -18,8 +18,9 @@ from harness.data.pipeline import Pipeline
 from harness.data.scenes import Scene
 from harness.head_spacing import Sigma
 from harness.host.plugins import load_host
-from harness.method import Method, ModelOptions, Recipe, Stage, inference_network
+from harness.method import Method, ModelOptions, inference_network
 from harness.nn.batch import Batch
+from harness.recipe import Recipe, Stage
 from harness.training import backend, prediction
 from harness.training.evaluation import evaluate
 from harness.training.network import PointTrainer

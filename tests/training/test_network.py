@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from harness.method import Method, ModelOptions, Recipe, Stage
+from harness.method import Method, ModelOptions
 from harness.nn.batch import REGION
+from harness.recipe import Recipe, Stage
 from harness.training import backend
 from harness.training.network import PointTrainer
 

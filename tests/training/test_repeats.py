@@ -23,7 +23,8 @@ PROCESSES, STEPS, SIDE = 2, 2, 32
 def weights_after_training() -> dict[str, str]:
     """A digest of every method's weights after two steps."""
     from harness.host.plugins import load_host
-    from harness.method import COMMON, ModelOptions
+    from harness.method import ModelOptions
+    from harness.recipe import COMMON
     from harness.training import backend
     from harness.training.network import PointTrainer
 

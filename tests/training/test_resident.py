@@ -19,7 +19,8 @@ from harness.data.pipeline import Pipeline, Waiting
 from harness.data.run_data import run_data
 from harness.host.plugins import load_host
 from harness.label_map import LabelMap
-from harness.method import ModelOptions, Recipe
+from harness.method import ModelOptions
+from harness.recipe import Recipe
 from harness.run import Request
 from harness.runs import records
 from harness.runs.resolve import resolve
@@ -73,7 +74,7 @@ def test_crops_cut_on_the_device_are_those_of_the_host_to_the_bit(channels: int)
 
 def test_a_label_map_may_not_hide_the_harness_own() -> None:
     method = next(iter(load_host().methods.values()))
-    with pytest.raises(ValueError, match=r"'frame'.*give it another"):
+    with pytest.raises(HarnessError, match=r"'frame'.*give it another"):
         replace(method, label_maps=lambda options: {"frame": RED}).maps(ModelOptions())
 
 

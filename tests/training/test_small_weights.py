@@ -12,7 +12,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.host.plugins import Host
-from harness.method import Method, ModelOptions, Recipe, inference_network
+from harness.method import Method, ModelOptions, inference_network
+from harness.recipe import Recipe
 from harness.training import weights
 
 NOBODY = Host([], {}, {}, {}, {}, [])

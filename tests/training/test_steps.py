@@ -15,7 +15,8 @@ from harness.data.pipeline import Crops
 from harness.data.run_data import RunData, run_data
 from harness.errors import DivergedError
 from harness.host.plugins import load_host
-from harness.method import ModelOptions, Stage
+from harness.method import ModelOptions
+from harness.recipe import Stage
 from harness.run import Request, Run
 from harness.runs.resolve import resolve
 from harness.training import backend, fit, steps

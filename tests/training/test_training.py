@@ -20,7 +20,7 @@ from harness.data.scenes import scenes
 from harness.data.splits import split
 from harness.errors import DivergedError, HarnessError
 from harness.host.plugins import load_host
-from harness.method import COMMON, Recipe, Stage
+from harness.recipe import COMMON, Recipe, Stage
 from harness.run import Request, Run
 from harness.runs.resolve import resolve
 from harness.training import backend, state
