@@ -92,6 +92,14 @@ def test_a_variant_is_checked_by_its_name() -> None:
         ("own", "table 1, row 1: expected keys and values"),
         ("{method: own, dataset: nwpu_crowd_val, mae: 9.9}", ""),
         ("{method: own, dataset: shtechA, mae: 9.9}", "dataset 'shtechA' is unknown. Did you mean 'shtech_a'?"),
+        ("{method: own, dataset: sthech_a, mae: 9.9}", "dataset 'sthech_a' is unknown. Did you mean 'shtech_a'?"),
+        ("{method: owm, dataset: shtech_a, mae: 9.9}", "its published numbers are of owm; none is of 'own'"),
+        ("{method: own, dataset: shtech_a, mae: .nan}", "table 1, row 1, mae: Input should be a finite number"),
+        (
+            "{method: own, dataset: shtech_a, mae: -3}",
+            "table 1, row 1, mae: Input should be greater than or equal to 0",
+        ),
+        ("{method: own, dataset: shtech_a, mae: true}", "table 1, row 1, mae: Input should be a valid number"),
         ('{method: "own[ful]", dataset: shtech_a, mae: 9.9}', "'own[ful]' is none of its variants (full)"),
         ("{method: own[full], dataset: shtech_a, mae: 9.9}", "a variant in brackets needs quotes"),
         ('{method: "own[full]", dataset: shtech_a, mae: 9.9}', ""),
@@ -192,7 +200,7 @@ def test_a_margin_is_enough_or_the_method_says_that_it_is_not_local() -> None:
         (
             replace(GOOD, build=random_in_test),
             "same output twice",
-            "the output of a second call with training=False differs",
+            "a second call with training=False gives another density",
         ),
         (
             replace(GOOD, recipe=Recipe("paper", epochs=1, crop=250)),
@@ -205,6 +213,21 @@ def test_a_margin_is_enough_or_the_method_says_that_it_is_not_local() -> None:
             "trains 'frist': no layer with weights is called so. Did you mean 'first'?",
         ),
         (replace(GOOD, recipe=Recipe("paper", epochs=1, stages=(Stage(optimizer="adm"),))), "recipe", "adm"),
+        (
+            replace(GOOD, teach=lambda batch, options: {"mask": batch.image}),
+            "inference network",
+            "it has teach, but one input",
+        ),
+        (
+            replace(GOOD, recipes={"shtech_A": Recipe("paper", epochs=5)}),
+            "recipe",
+            "the recipe for 'shtech_A': no dataset is called so. Did you mean 'shtech_a'?",
+        ),
+        (
+            replace(GOOD, variants={"wide": Variant({"filtres": 32})}),
+            "variants",
+            "good[wide]: nothing looks at its option 'filtres'",
+        ),
         (
             replace(GOOD, recipes={"synth": Recipe("paper", epochs=1, stages=(Stage(optimizer="adm"),))}),
             "recipe",
@@ -230,6 +253,9 @@ def test_a_margin_is_enough_or_the_method_says_that_it_is_not_local() -> None:
         "crop",
         "stage",
         "optimizer",
+        "teach",
+        "dataset",
+        "option",
         "optimizer of a benchmark",
         "clip twice",
     ],

@@ -26,6 +26,7 @@ from harness.host.beside import make_importable
 from harness.host.development import digest_of_file, version_of
 from harness.method import Method
 from harness.metrics import Metric
+from harness.run import out_of_brackets
 
 GROUP = "crowd_harness"
 OWN = "crowd-harness"  # the distribution of the harness, whose version is that of the methods in it
@@ -67,6 +68,9 @@ class Host:
     def method(self, name: str) -> Method:
         """The method called `name`, or `HarnessError` with the nearest known name."""
         self._refuse_clash("method", name)
+        base, variant = out_of_brackets(name)
+        if variant and base in self.methods:
+            raise HarnessError(f"method {name!r}: expected {base!r}; a weights file says itself of which variant it is")
         if name not in self.methods:
             raise self._unknown("method", name, self.methods)
         return self.methods[name]
@@ -237,7 +241,10 @@ def _collect(host: Host, hook: str, kind: type[Any], into: dict[str, Any], noun:
                 continue
             name = value.name
             if name in owners:
-                clash = f"two plugins bring a {noun} named {name!r}: {owners[name].origin} and {plugin.origin}. Uninstall one."
+                clash = (
+                    f"two plugins bring a {noun} named {name!r}: {owners[name].origin} and {plugin.origin}. Uninstall one, or "
+                    f"rename it"
+                )
                 plugin.errors.append(clash)
                 host.clashes.setdefault((noun, name), clash)
                 continue

@@ -20,9 +20,9 @@ def write(name: str, out: Path) -> list[Path]:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z]([a-z0-9_]*[a-z0-9])?", name) or keyword.iskeyword(name):
         raise HarnessError(
-            f"{name!r}: expected a method's name in small letters, digits and underscores, e.g. my_method"
+            f"{name!r}: expected a method's name in small letters, digits and, within it, underscores, e.g. my_method"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise HarnessError(f"{out}: already there; expected a new or empty folder")

@@ -9,14 +9,15 @@ variant in brackets) where it has one, else as the paper prints it. Values are c
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import nearest
 from harness.host.plugins import Host
@@ -39,14 +40,17 @@ class PublishedValue:
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
 
+Number = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+
+
 class _Metrics(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    mae: float | None = None
-    rmse: float | None = None
-    mse: float | None = None
-    nae: float | None = None
-    megabytes: float | None = None
-    seconds: float | None = None
+    mae: Number | None = None
+    rmse: Number | None = None
+    mse: Number | None = None
+    nae: Number | None = None
+    megabytes: Number | None = None
+    seconds: Number | None = None
 
 
 METRICS = tuple(_Metrics.model_fields)
@@ -55,9 +59,9 @@ METRICS = tuple(_Metrics.model_fields)
 class _Row(_Metrics):
     method: str
     dataset: str
-    scenes: dict[str, float] = {}
+    scenes: dict[str, Number] = {}
     categories: dict[str, _Metrics] = {}
-    game: list[float] = []
+    game: list[Number] = []
 
 
 class _Table(BaseModel):
@@ -177,6 +181,9 @@ def gather(host: Host) -> list[PublishedValue]:
     values = []
     for plugin, paths in host.lists("harness_published", "paths"):
         for path in paths:
+            if not isinstance(path, str | os.PathLike):
+                plugin.errors.append(f"harness_published returned an item of {type(path).__name__}; expected a path")
+                continue
             try:
                 values += read(Path(path))
             except ValueError as error:

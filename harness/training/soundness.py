@@ -37,6 +37,7 @@ def check(method: Method, options: ModelOptions, recipe: Recipe) -> tuple[str, .
     options = replace(options, pretrained="none", largest_count=options.largest_count or LARGEST_COUNT)
     network = built(method, options)
     check_density(method, network)
+    check_repeats(method, network)
     terms = check_loss(method, network, options)
     check_names(method, *names_to_name(method, network, terms, options), recipe)
     check_scale(method, network, options)
@@ -217,6 +218,20 @@ def check_names(method: Method, layers: set[str], terms: set[str], recipe: Recip
                     method.build,
                     f"stage {stage.name!r} {what} {pattern!r}: no layer with weights is called so.{nearest(pattern, layers)}",
                 )
+
+
+def check_repeats(method: Method, network: keras.Model) -> None:
+    """Outside training the same image has the same density twice; the checks that compare two densities rest on it."""
+    length = side(method)
+    images = np.random.default_rng(3).integers(0, 255, (1, length, length, method.channels)).astype(np.float32)
+    first, second = (ops.convert_to_numpy(forward(method, network, images)["density"]) for _ in range(2))
+    if np.abs(first - second).max() > 1e-4 * max(np.abs(first).max(), 1e-6):
+        raise wrong(
+            method,
+            method.build,
+            "a second call with training=False gives another density of the same image; expected no chance and no state "
+            "outside training",
+        )
 
 
 def check_scale(method: Method, network: keras.Model, options: ModelOptions) -> None:

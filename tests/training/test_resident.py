@@ -17,6 +17,7 @@ from harness.data.datasets.synth import SYNTH
 from harness.data.image_store import ImageStore
 from harness.data.pipeline import Pipeline, Waiting
 from harness.data.run_data import run_data
+from harness.errors import HarnessError
 from harness.host.plugins import load_host
 from harness.label_map import LabelMap
 from harness.method import ModelOptions

@@ -1,24 +1,15 @@
-"""The conformance kit: what every method must do, as one call for its author's tests.
-
-    def test_my_method(check_method) -> None:
-        check_method("my_method")
-
-The fixture is there wherever the harness is installed (`harness.pytest_plugin`); without pytest, import `check_method` from
-here.
-`harness plugins check my_method` does the same from the command line.
-"""
+"""What the kit tries of a method, a function a check: each returns what it saw, and raises where that is not right."""
 
 from __future__ import annotations
 
-import importlib.util
+import difflib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +19,9 @@ from harness.errors import HarnessError, one_line
 from harness.method import Method, ModelOptions, inference_network, named_outputs
 from harness.recipe import Stage
 from harness.run import in_brackets, out_of_brackets
-from harness.training.backend import BACKENDS
 
 if TYPE_CHECKING:
-    from harness.host.plugins import Host
+    from harness.host.plugins import Host, Plugin
 
 STEPS = 4
 STARTS = 3  # a unit that is dead by the chance of its start is not dead from every start
@@ -39,109 +29,19 @@ LARGEST_COUNT = 40.0
 ROUND_OFF = 1e-4
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What one check found: `ok`, and in words what it saw."""
-
-    check: str
-    ok: bool
-    message: str
-
-
-def check_method(
-    method: Method | str, plugin_files: Iterable[Path] = (), backends: Iterable[str] | None = None
-) -> None:
-    """Checks one method; pytest shows every failed check.
-
-    Args:
-        method: a method's name, with a variant in brackets to check that ("sasnet[no_pra]"), or the value itself.
-        plugin_files: files that bring it, where it is not installed.
-        backends: on which it must do a step; where None its own (`Method.backend`), else those that are installed.
-
-    Raises:
-        AssertionError: at least one check failed; the message has a line for each.
-    """
-    failed = [verdict for verdict in verdicts(method, plugin_files, backends) if not verdict.ok]
-    if failed:
-        name = method if isinstance(method, str) else method.name
-        lines = "\n".join(f"  {verdict.check}: {verdict.message}" for verdict in failed)
-        raise AssertionError(f"method {name} fails {len(failed)} checks:\n{lines}")
-
-
-def verdicts(
-    method: Method | str, plugin_files: Iterable[Path] = (), backends: Iterable[str] | None = None
-) -> Iterator[Verdict]:
-    """Runs the checks one by one.
-
-    Once the network builds and its output is as declared, each is tried whatever became of those before it.
-    """
-    from harness.host.plugins import load_host
-    from harness.runs.plan import parse_method
-    from harness.training import backend
-    from harness.training.chosen import use_for
-
-    files = [Path(file).resolve() for file in plugin_files]
-    host = load_host(files)
-    name, variant = parse_method(host, method) if isinstance(method, str) else (method.name, "")
-    chosen = host.method(name) if isinstance(method, str) else method
-    options = _options(chosen, variant)
-    use_for(chosen)
-    backend.start()
-    backend.prepare(0)
-    yield _verdict("recipe", _recipe, chosen)
-    try:
-        network = _builds(chosen, options)
-    except HarnessError as error:
-        yield Verdict("builds", False, str(error))
-        return
-    yield Verdict("builds", True, f"{network.count_params():,} weights")
-    output = _verdict("output", partial(_output, network=network), chosen)
-    if not output.ok:  # the others would say the same again, each in its own words
-        yield replace(output, message=f"{output.message}. The other checks wait for this one")
-        return
-    yield output
-    for what, check in (
-        ("any size", _any_size),
-        ("margin", _margin),
-        ("loss", _loss),
-        ("names", _names),
-        ("density scale", _scale),
-        ("loss and gradients", _gradients),
-        ("save and load", _round_trip),
-        ("same output twice", _repeatable),
-        ("inference network", _inference),
-    ):
-        yield _verdict(what, partial(check, network=network, options=options), chosen)
-    if chosen.variants and not variant:
-        yield _verdict("variants", _variants, chosen)
-    if isinstance(method, str):
-        yield _verdict("published numbers", partial(_published, host=host), chosen)
-    those = [chosen.backend] if chosen.backend else filter(importlib.util.find_spec, BACKENDS)
-    for one in backends if backends is not None else those:
-        yield _verdict(
-            f"a step on {one}", partial(_step_elsewhere, variant=variant, backend_name=one, files=files), chosen
-        )
-
-
-def _verdict(name: str, check: Callable[[Method], str], method: Method) -> Verdict:
-    try:
-        return Verdict(name, True, check(method))
-    except (AssertionError, HarnessError) as error:
-        return Verdict(name, False, str(error) or "failed")
-    except Exception as error:
-        return Verdict(name, False, one_line(error))
-
-
-def _options(method: Method, variant: str = "") -> ModelOptions:
+def options_of(method: Method, variant: str = "") -> ModelOptions:
     chosen = method.variants[variant].options if variant else {}
     return ModelOptions(dict(chosen), density_scale=method.recipe.density_scale, largest_count=LARGEST_COUNT)
 
 
-def _recipe(method: Method) -> str:
+def try_recipe(method: Method, datasets: Sequence[str]) -> str:
+    """Of the paper, and for single datasets: in training's own words, with names of datasets that are known or unlike them."""
     from harness.training import optimizers
 
     for where, recipe in {"": method.recipe, **method.recipes}.items():
         of = f"the recipe for {where!r}: " if where else ""
+        if where and where not in datasets and (hint := _near(where, datasets)):
+            raise AssertionError(f"{of}no dataset is called so. Did you mean {hint!r}?")
         json.dumps(recipe.as_json())
         try:
             optimizers.check(recipe)
@@ -155,13 +55,13 @@ def _recipe(method: Method) -> str:
     return f"{len(method.recipe.stages)} stages, {method.recipe.epochs} epochs, as JSON"
 
 
-def _builds(method: Method, options: ModelOptions) -> Any:
+def builds(method: Method, options: ModelOptions) -> Any:
     from harness.training import soundness
 
     return soundness.built(method, options)
 
 
-def _output(method: Method, network: Any) -> str:
+def try_output(method: Method, network: Any) -> str:
     from harness.training import soundness
 
     soundness.check_density(method, network)
@@ -169,13 +69,13 @@ def _output(method: Method, network: Any) -> str:
     return f"density{points} at stride {method.stride}, float32"
 
 
-def _loss(method: Method, network: Any, options: ModelOptions) -> str:
+def try_loss(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training import soundness
 
     return f"terms {', '.join(soundness.check_loss(method, network, options))}"
 
 
-def _names(method: Method, network: Any, options: ModelOptions) -> str:
+def try_names(method: Method, network: Any, options: ModelOptions) -> str:
     """Of the paper's recipe, and of those it has for single benchmarks."""
     from harness.training import soundness
 
@@ -186,7 +86,7 @@ def _names(method: Method, network: Any, options: ModelOptions) -> str:
     return "every name in its stages is a term's or a layer's"
 
 
-def _scale(method: Method, network: Any, options: ModelOptions) -> str:
+def try_scale(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training import soundness
 
     soundness.check_scale(method, network, options)
@@ -206,7 +106,7 @@ def _image(method: Method, height: int, width: int) -> np.ndarray:
     return generator.integers(0, 255, (1, height, width, method.channels)).astype(np.float32)
 
 
-def _any_size(method: Method, network: Any, options: ModelOptions) -> str:
+def try_any_size(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training.any_size import check_any_size
     from harness.training.prediction import density_of
 
@@ -227,14 +127,14 @@ def _any_size(method: Method, network: Any, options: ModelOptions) -> str:
     return "1×1, 37×53 and more"
 
 
-def _margin(method: Method, network: Any, options: ModelOptions) -> str:
+def try_margin(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training.reach import check_margin
 
     check_margin(method, network)
     return f"no change beyond {method.margin} px was seen" if method.local else "depends on the whole picture"
 
 
-def _train(method: Method, options: ModelOptions) -> tuple[list[float], list[str]]:
+def train(method: Method, options: ModelOptions) -> tuple[list[float], list[str]]:
     """Losses of a few steps, and the trainable weights that did not move in them."""
     import warnings
 
@@ -259,14 +159,14 @@ def _train(method: Method, options: ModelOptions) -> tuple[list[float], list[str
     return losses, still
 
 
-def _gradients(method: Method, network: Any, options: ModelOptions) -> str:
+def try_gradients(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training import backend
 
     losses: list[float] = []
     still: list[str] = []
     for start in range(STARTS):
         backend.prepare(start)
-        losses, dead = _train(method, options)
+        losses, dead = train(method, options)
         assert np.isfinite(losses).all(), f"losses of {STEPS} steps: {losses}"
         still = dead if start == 0 else [path for path in still if path in dead]
         if not still:
@@ -275,7 +175,7 @@ def _gradients(method: Method, network: Any, options: ModelOptions) -> str:
     return f"losses {', '.join(f'{loss:.3g}' for loss in losses)}; every trainable weight moves"
 
 
-def _round_trip(method: Method, network: Any, options: ModelOptions) -> str:
+def try_round_trip(method: Method, network: Any, options: ModelOptions) -> str:
     image = _image(method, _side(method), _side(method))
     first, second = network, method.build(options)
     with tempfile.TemporaryDirectory() as folder:
@@ -287,9 +187,10 @@ def _round_trip(method: Method, network: Any, options: ModelOptions) -> str:
     return "the same density from loaded weights"
 
 
-def _repeatable(method: Method, network: Any, options: ModelOptions) -> str:
-    network, image = inference_network(network), _image(method, _side(method), _side(method))
-    _alike(_density(network, image), _density(network, image), "the output of a second call with training=False")
+def try_repeatable(method: Method, network: Any) -> str:
+    from harness.training import soundness
+
+    soundness.check_repeats(method, network)
     return "training=False repeats"
 
 
@@ -299,9 +200,13 @@ def _density(network: Any, image: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(named_outputs(network(image, training=False))["density"])
 
 
-def _inference(method: Method, network: Any, options: ModelOptions) -> str:
+def try_inference(method: Method, network: Any, options: ModelOptions) -> str:
     cut = inference_network(network)
     assert not isinstance(cut.input, dict), "it still has other inputs"
+    if method.teach and not method.variants:  # of which one may be what is taught
+        assert isinstance(network.input, dict), (
+            "it has teach, but one input; expected a dict of 'image' and what teach gives"
+        )
     image = _image(method, _side(method), _side(method))
     if not isinstance(network.input, dict):
         _alike(
@@ -318,22 +223,54 @@ def _alike(first: np.ndarray, second: np.ndarray, what: str) -> None:
     assert difference <= ROUND_OFF * scale, f"{what} differs by {difference:g}"
 
 
-def _variants(method: Method) -> str:
+class Noting(dict[str, Any]):
+    """Options of a variant that note in `read` which were looked at; all, where somebody goes through them."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self.read.add(str(name))
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        self.read.update(super().keys())
+        return super().__iter__()
+
+    def items(self) -> Any:
+        self.read.update(super().keys())
+        return super().items()
+
+
+def try_variants(method: Method) -> str:
     """What a bench of them would find before any training."""
     from harness.training import soundness
 
     for name in method.variants:
         try:
-            options = _options(method, name)
+            options = options_of(method, name)
+            noting = Noting(options.variant)
+            options = replace(options, variant=noting)
             network = soundness.built(method, options)
             soundness.check_density(method, network)
             soundness.check_loss(method, network, options)
+            if unread := sorted(noting.keys() - noting.read):
+                raise HarnessError(f"nothing looks at its option {unread[0]!r}; expected build or loss to")
         except HarnessError as error:
             raise AssertionError(f"{in_brackets(method.name, name)}: {error}") from None
     return f"{', '.join(method.variants)}: each builds and has a loss"
 
 
-def _published(method: Method, host: Host) -> str:
+def try_published(method: Method, host: Host) -> str:
     """The numbers that its plugin copies from papers: read, and of this method's names and datasets that are known."""
     from harness.reporting import published
 
@@ -347,22 +284,37 @@ def _published(method: Method, host: Host) -> str:
         if variant and variant not in method.variants:
             those = ", ".join(method.variants) or "it has none"
             raise AssertionError(f"{value.table}: {value.method!r} is none of its variants ({those})")
-        # A dataset may be of a plugin that is not here; one that is spelt otherwise is a mistake.
-        near = next((name for name in host.benchmarks if _letters(name) == _letters(value.dataset)), None)
-        if near and value.dataset not in host.benchmarks:
+        # A dataset may be of a plugin that is not here; one that is spelt nearly so is a mistake.
+        if value.dataset not in host.benchmarks and (near := _near(value.dataset, host.benchmarks)):
             raise AssertionError(f"{value.table}: dataset {value.dataset!r} is unknown. Did you mean {near!r}?")
+    own = {name for name, brings in host.method_plugin.items() if brings is plugin}
+    if (of := _rows_of(plugin)) and not own & of:
+        raise AssertionError(f"its published numbers are of {', '.join(sorted(of))}; none is of {method.name!r}")
     return f"{len(values)} of it" if values else "none of it"
 
 
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name.lower()))
+def _rows_of(plugin: Plugin) -> set[str]:
+    """The methods that the plugin's files of published numbers have rows of."""
+    from harness.reporting.published import read
+
+    function = getattr(plugin.module, "harness_published", None)
+    return {out_of_brackets(value.method)[0] for path in (function() if function else ()) for value in read(Path(path))}
 
 
-def _step_elsewhere(method: Method, variant: str, backend_name: str, files: list[Path]) -> str:
+def _near(name: str, known: Iterable[str]) -> str:
+    """The one of `known` that `name` may be a mistake for: the same letters, or nearly; "" where there is none."""
+    letters = {"".join(filter(str.isalnum, each.lower())): each for each in known}
+    mine = "".join(filter(str.isalnum, name.lower()))
+    close = difflib.get_close_matches(mine, letters, 1, 0.85)
+    longer = close and (mine.startswith(close[0]) or close[0].startswith(mine))  # nwpu_crowd_val is another
+    return letters.get(mine) or (letters[close[0]] if close and not longer else "")
+
+
+def try_step_elsewhere(method: Method, variant: str, backend_name: str, files: list[Path]) -> str:
     """A few steps in a process of its own, the method found by its name."""
     name = in_brackets(method.name, variant)
     done = subprocess.run(
-        [sys.executable, "-m", "harness.testing", name, *map(str, files)],
+        [sys.executable, "-m", "harness.testing.step", name, *map(str, files)],
         env={**os.environ, "KERAS_BACKEND": backend_name},
         capture_output=True,
         text=True,
@@ -372,29 +324,3 @@ def _step_elsewhere(method: Method, variant: str, backend_name: str, files: list
     losses = json.loads(done.stdout.splitlines()[-1])
     assert np.isfinite(losses).all(), f"losses {losses}"
     return f"losses {', '.join(f'{loss:.3g}' for loss in losses)}"
-
-
-def _main(name: str, *files: str) -> None:
-    from harness.host.plugins import load_host
-    from harness.runs.plan import parse_method
-    from harness.training import backend
-
-    backend.start()
-    backend.prepare(0)
-    from harness.training.any_size import check_any_size
-
-    try:
-        host = load_host(map(Path, files))
-        method_name, variant = parse_method(host, name)
-        method = host.method(method_name)
-        options = _options(method, variant)
-        check_any_size(method, _builds(method, options), options, method.recipe)
-        print(json.dumps(_train(method, options)[0]))
-    except HarnessError as error:
-        raise SystemExit(str(error)) from None
-    except Exception as error:  # JAX ends its tracebacks with a note on itself: the one line that counts is said here
-        raise SystemExit(one_line(error)) from None
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
