@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from harness import Method, Recipe, Sigma, Stage
+from harness import LabelMap, Method, ModelOptions, Recipe, Sigma, Stage, Variant
 from harness.budgets import Budget
 from harness.errors import HarnessError
 from harness.runs.experiment import load
@@ -88,7 +88,7 @@ def method(**changed: Any) -> Method:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: method(name="mine[net]"), r"method 'mine\[net\]': expected a name of letters"),
+        (lambda: method(name="mine[net]"), r"method 'mine\[net\]': is no name of letters"),
         (lambda: method(stride=0), "stride is 0; expected at least 1"),
         (lambda: method(multiple_of=6), "multiple_of is 6; expected a multiple of its stride, 4, or 0"),
         (lambda: method(margin=-1), "margin is -1; expected at least 0"),
@@ -97,9 +97,50 @@ def method(**changed: Any) -> Method:
         (lambda: recipe(crop=None, images_per_step=1, crop_share=()), r"crop_share is \(\); expected one or more"),
         (lambda: recipe(scales=(2.0, 1.0)), r"scales is \(2.0, 1.0\); expected \(lowest, highest\)"),
         (lambda: Sigma(smallest=3, largest=2), "smallest is 3; expected at most largest, which is 2"),
+        (lambda: recipe(scales=(0.5,)), r"scales is \(0.5,\); expected \(lowest, highest\)"),
+        (lambda: method(variants={"a]b": Variant({})}), r"'a\]b' is no name"),
+        (lambda: method(name="all"), "'all' is no name"),
         (lambda: Stage(decay="cosin"), "Did you mean 'cosine'"),  # type: ignore[arg-type]
     ],
 )
-def test_what_its_numbers_are_to_each_other(make: Callable[[], Any], message: str) -> None:
+def test_what_its_parts_are_to_each_other(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: recipe(sigma=4.0), r"recipe 'mine': sigma is 4.0; expected harness.Sigma\(pixels=4.0\)"),
+        (lambda: recipe(stages=Stage()), "stages is Stage.*; expected a tuple of harness.Stage"),
+        (lambda: recipe(stages=({"share": 1},)), "one of its stages is .*; expected harness.Stage"),
+        (lambda: Stage(trains="front"), "trains is 'front'; expected a tuple of names"),
+        (lambda: Stage(loss_weights=[1.0]), "loss_weights is .*; expected a mapping"),
+        (lambda: method(variants=[Variant({})]), "variants is .*; expected a mapping of names to harness.Variant"),
+        (lambda: Variant("abc"), "options is 'abc'; expected a mapping"),
+        (lambda: Variant({"x": {1, 2}}), "option 'x' is a set; expected a JSON value"),
+        (lambda: Variant({"x": {1: 4}}), r"option 'x' is \{1: 4\}, which JSON gives back as \{'1': 4\}"),
+        (lambda: Variant({"x": math.nan}), "which JSON gives back as nan"),
+    ],
+)
+def test_what_kind_its_parts_are_of(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_options_are_what_whoever_loads_the_weights_will_see() -> None:
+    variant = Variant({"tasks": ("de", "se"), "n": 2, "w": {"a": None}})
+    assert variant.options == {"tasks": ["de", "se"], "n": 2, "w": {"a": None}}
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        (lambda options: {"depth": 3}, "expected names with a harness.LabelMap each"),
+        (lambda options: 1 / 0, "label_maps raised ZeroDivisionError"),
+        (lambda options: {"region": LabelMap("x", print)}, "the harness' own map has this name"),
+    ],
+)
+def test_label_maps_that_are_none_are_told(maps: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(HarnessError, match=f"method mine: .*{message}"):
+        method(label_maps=maps).maps(ModelOptions())

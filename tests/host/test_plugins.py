@@ -213,6 +213,18 @@ def test_a_plugin_file_may_hold_a_dataclass_under_postponed_annotations(tmp_path
     assert not by_name(host, "settings").errors and "mine" in host.methods
 
 
+def test_published_numbers_that_are_no_paths_are_named(tmp_path: Path) -> None:
+    text = "from harness import hookimpl\n@hookimpl\ndef harness_published(): return [None]"
+    host = plugins.load_host([file(tmp_path, "mine", text)])
+    assert published.gather(host)
+    assert by_name(host, "mine").errors == ["harness_published returned an item of NoneType; expected a path"]
+
+
+def test_a_variant_where_weights_are_asked_for_is_told(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"'ssr_hef\[no_hef\]': expected 'ssr_hef'; a weights file says itself"):
+        plugins.load_host().method("ssr_hef[no_hef]")
+
+
 def test_published_numbers_that_are_no_list_are_named(tmp_path: Path) -> None:
     text = "from harness import hookimpl\n@hookimpl\ndef harness_published(): return None\n"
     host = plugins.load_host([file(tmp_path, "nothing", text)])
