@@ -88,7 +88,7 @@ def method(**changed: Any) -> Method:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: method(name="mine[net]"), r"method 'mine\[net\]': is no name of letters"),
+        (lambda: method(name="mine[net]"), r"'mine\[net\]' is no name of letters"),
         (lambda: method(stride=0), "stride is 0; expected at least 1"),
         (lambda: method(multiple_of=6), "multiple_of is 6; expected a multiple of its stride, 4, or 0"),
         (lambda: method(margin=-1), "margin is -1; expected at least 0"),

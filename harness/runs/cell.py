@@ -156,13 +156,18 @@ def _run(host: Host, run: Run, samples: tuple[Sample, ...], spec: CellRequest, r
     from harness.method import inference_network
     from harness.runs import examples, outcome
     from harness.runs.commit import commit
+    from harness.runs.listeners import listeners
     from harness.training.evaluation import check_finite, evaluate
     from harness.training.fit import Job, train
 
     code = commit()  # as it is now: it may be edited while this trains
     folder = Path(spec.folder)
     data = run_data(run, samples, spec.memory)
-    trained = train(Job(run, data, folder, report, lambda model: _callbacks(host, run, model), code))
+
+    def heard(model: Any) -> Any:
+        return listeners(host, run, model, lambda said: report("warning", said=said))
+
+    trained = train(Job(run, data, folder, report, heard, code))
     shown = examples.chosen({sample.name: len(data.points[sample.name]) for sample in data.tests})
     results = evaluate(
         inference_network(trained.network),
@@ -185,31 +190,6 @@ def _pictured(data: RunData, results: list[ImageResult], names: list[str]) -> li
     samples = {sample.name: sample for sample in data.tests}
     densities = {result.image: result.density for result in results}
     return [(samples[name], densities[name]) for name in names]
-
-
-def _callbacks(host: Host, run: Run, model: Any) -> Any:
-    import keras
-
-    sets_the_rate = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
-    gathered: list[Any] = []
-    expected = "keras.callbacks.Callback, which may be empty"
-    for plugin, result in host.lists("harness_callbacks", expected, run=run):
-        if all(isinstance(one, keras.callbacks.Callback) for one in result):
-            idle = [one for one in result if isinstance(one, sets_the_rate)]
-            plugin.errors += [
-                f"harness_callbacks returned {type(one).__name__}, which is left out: the learning rate is the recipe's "
-                f"(learning_rate, decay), and is set before every step"
-                for one in idle
-            ]
-            gathered += [one for one in result if one not in idle]
-        else:
-            found = [type(one).__name__ for one in result]
-            plugin.errors.append(f"harness_callbacks returned {found}; expected a list of {expected}")
-    if not gathered:
-        return None
-    listeners = keras.callbacks.CallbackList(gathered, model=model)
-    listeners.on_train_begin()
-    return listeners
 
 
 def _die_with_parent() -> None:
