@@ -191,3 +191,21 @@ def test_errors_by_group_of_images() -> None:
     assert set(found) == {"count", "scene"}
     assert found["scene"]["S1"] == {"images": 2, "mae": 6.0, "rmse": pytest.approx(math.sqrt(52))}
     assert {name: one["images"] for name, one in found["count"].items()} == {"low": 2, "high": 1}
+
+
+@pytest.mark.parametrize(("height", "width", "stride"), [(53, 94, 1), (53, 94, 8), (70, 93, 4)])
+def test_a_grid_of_sides_that_are_no_multiple_of_eight_shares_cells_by_area(
+    height: int, width: int, stride: int
+) -> None:
+    """Cells cut into eighths of pixels, and summed between the exact eighths of the picture."""
+    density = np.random.default_rng(0).uniform(size=(-(-height // stride), -(-width // stride)))
+    fine = np.kron(density, np.ones((8 * stride, 8 * stride))) / (8 * stride) ** 2
+    for axis, length in enumerate((height, width)):
+        fine = np.add.reduceat(fine, length * np.arange(8), axis=axis)
+    np.testing.assert_allclose(metrics.density_grid(density, height, width, stride), fine)
+
+
+def test_every_run_weighs_the_same_however_many_a_fold_has() -> None:
+    groups = [(np.zeros(3), np.full((1, 3), 2.0)), (np.zeros((3, 4)), np.full((3, 4), 6.0))]
+    assert metrics.grouped_mean(groups, metrics.MAE) == (2 + 3 * 6) / 4
+    assert metrics.bootstrap_interval(groups, metrics.MAE) == pytest.approx((5, 5))

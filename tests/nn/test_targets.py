@@ -11,7 +11,7 @@ from compiled import to_numpy
 from scipy.stats import norm
 
 from harness.nn.batch import Batch
-from harness.nn.targets import count_classes, crowd_mask, distilled_depth, head_blocks, inside_region
+from harness.nn.targets import count_classes, crowd_mask, distilled_depth, head_blocks, inside_region, shares_inside
 
 pytestmark = pytest.mark.backend
 
@@ -191,3 +191,20 @@ def test_nothing_is_foreground_where_the_test_drops_cells(stride: int) -> None:
         assert found.any() and not found[seen == 0].any()
     ones = ops.ones((1, 64 // stride, 64 // stride, 1))
     np.testing.assert_array_equal(to_numpy(inside_region(ones, batch, stride))[0, :, :, 0], seen)
+
+
+def test_shares_of_a_region_in_a_crop_that_reaches_beyond_its_picture() -> None:
+    """The region is the left 20 of 32 columns; the picture ends after 9 rows, within the second row of cells."""
+    from keras import ops
+
+    def shares(**maps: Any) -> np.ndarray:
+        image, points = np.zeros((1, 32, 32, 3), "f4"), np.zeros((1, 1, 4), "f4")
+        given = {name: ops.convert_to_tensor(np.asarray(values, "f4")) for name, values in maps.items()}
+        batch = Batch(ops.convert_to_tensor(image), ops.convert_to_tensor(points), given)
+        return to_numpy(shares_inside(batch, 8))[0, :, :, 0]
+
+    region = np.zeros((1, 32, 32, 1))
+    region[:, :, :20] = 1
+    frame = np.array([0, 0, 32, 9]).reshape(1, 1, 1, 4)
+    np.testing.assert_allclose(shares(region=region), np.outer([1, 1, 1, 1], [1, 1, 0.5, 0]))
+    np.testing.assert_allclose(shares(region=region, frame=frame), np.outer([1, 1, 0, 0], [1, 1, 0.5, 0]))

@@ -81,6 +81,25 @@ def test_a_record_changed_by_hand_is_refused(tmp_path: Path, changes: dict[str, 
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("variant", "small"),
+        ("dataset", "mall"),
+        ("fold", 1),
+        ("seed", 1),
+        ("select", "test-oracle"),
+        ("precision", "mixed_bfloat16"),
+        ("pretrained", "imagenet"),
+    ],
+)
+def test_what_a_record_says_is_what_its_identity_says(tmp_path: Path, key: str, value: Any) -> None:
+    path = written(tmp_path, make_record())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(HarnessError, match=f"{key} is .*its identity says"):
+        records.read(path)
+
+
 @pytest.mark.parametrize("name", ["../../elsewhere", "/tmp/elsewhere", "a/b", "..", "", "a\\b"])
 def test_a_record_cannot_say_where_it_is_merged_to(tmp_path: Path, name: str) -> None:
     content = json.loads(make_record().model_dump_json()) | {"name": name}

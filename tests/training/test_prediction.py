@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from harness.benchmark import Sample
+from harness.data.scenes import Scene
 from harness.host.plugins import load_host
 from harness.training import prediction
+from harness.training.evaluation import evaluate
 from harness.training.prediction import predict_density
 
 
@@ -124,3 +128,16 @@ def test_a_network_that_needs_the_whole_picture_gets_it_where_a_local_one_is_til
         assert len(network.seen) == calls and not prediction.inexact(chosen, image.shape)
         np.testing.assert_allclose(density, image[..., 0].reshape(8, 8, 10, 8).mean(axis=(1, 3)) / 1000, rtol=1e-5)
     assert prediction.inexact(replace(method, local=False), (64, 160)) and not prediction.inexact(method, (64, 160))
+
+
+def test_where_heads_lie_in_the_grids_of_a_picture_that_is_no_square() -> None:
+    """Of 40 × 96 pixels: a region is 5 × 12, the cell of rows 16 to 24 and columns 48 to 56 lies half in each of two."""
+    density = np.zeros((1, 5, 12, 1), np.float32)
+    density[0, 2, 6] = 1
+    network = SimpleNamespace(predict_on_batch=lambda image: density)
+    scene = Scene(Sample("a", "test"), np.zeros((40, 96, 3), np.uint8), np.array([[50.0, 20.0]]))
+    (found,) = evaluate(network, replace(load_host().method("csrnet"), local=False), [scene])
+    assert np.argwhere(found.true_grid).tolist() == [[4, 4]]
+    expected = np.zeros((8, 8))
+    expected[3, 4] = expected[4, 4] = 0.5
+    np.testing.assert_allclose(found.predicted_grid, expected, atol=1e-6)

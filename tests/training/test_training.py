@@ -25,6 +25,7 @@ from harness.run import Request, Run
 from harness.runs.resolve import resolve
 from harness.training import backend, state
 from harness.training import fit as training
+from harness.training.evaluation import evaluate, summary
 from harness.training.network import learning_rate
 from harness.training.random_states import random_states, set_random_states
 
@@ -418,3 +419,27 @@ def test_identity_holds_what_determines_a_result() -> None:
         make_run(variant="smal")
     with pytest.raises(HarnessError, match=r"unknown selection 'test'\. Did you mean 'test-oracle'"):
         make_run(select="test")
+
+
+def four_epochs(*stages: Stage) -> Run:
+    run = make_run()
+    return replace(
+        run,
+        recipe=replace(run.recipe, epochs=4, stages=stages),
+        budget=replace(run.budget, epochs=4, steps=None, validations=4),
+    )
+
+
+def test_a_rate_that_falls_by_steps_counts_the_epochs_of_its_own_stage(tmp_path: Path) -> None:
+    falls = Stage("b", share=0.5, learning_rate=1e-3, decay="step", decay_factor=0.1, decay_epochs=1)
+    history = train(four_epochs(Stage("a", share=0.5, learning_rate=1e-3), falls), tmp_path).progress.history
+    assert [line["learning_rate"] for line in history] == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4])
+
+
+def test_what_is_tested_is_the_best_epoch_and_not_the_last(tmp_path: Path) -> None:
+    run = four_epochs(Stage("good", share=0.5, learning_rate=1e-3), Stage("bad", share=0.5, learning_rate=1.0))
+    trained = train(run, tmp_path)
+    assert trained.progress.best_epoch < trained.progress.epoch == 4
+    data = run_data(run, SAMPLES, MEMORY)
+    again = summary(evaluate(trained.network, run.method, data.scenes(data.chooses)))
+    assert again["mae"] == pytest.approx(trained.progress.best, rel=1e-6)
