@@ -148,6 +148,12 @@ def dead_weights(options: ModelOptions) -> keras.Model:
     return keras.Model(image, {"density": keras.layers.Conv2D(1, 1, name="last")(x), "aside": aside})
 
 
+def of_regions(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+    """Wrong where there is a region of interest: another shape."""
+    terms = loss(batch, outputs, options)
+    return {"density": terms["density"] * batch.maps["region"]} if "region" in batch.maps else terms
+
+
 def infinite(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
     return {"density": keras.ops.sum(outputs["density"]) * float("inf")}
 
@@ -214,6 +220,12 @@ def test_a_margin_is_enough_or_the_method_says_that_it_is_not_local() -> None:
         ),
         (replace(GOOD, recipe=Recipe("paper", epochs=1, stages=(Stage(optimizer="adm"),))), "recipe", "adm"),
         (
+            replace(GOOD, loss=lambda batch, outputs, options: {"density": keras.ops.mean(batch.maps["depth"])}),
+            "loss",
+            "KeyError: 'depth'; outputs are density, maps are frame (and region, where a benchmark has one)",
+        ),
+        (replace(GOOD, loss=of_regions), "loss", "on crops with a region of interest: method good"),
+        (
             replace(GOOD, teach=lambda batch, options: {"mask": batch.image}),
             "inference network",
             "it has teach, but one input",
@@ -253,6 +265,8 @@ def test_a_margin_is_enough_or_the_method_says_that_it_is_not_local() -> None:
         "crop",
         "stage",
         "optimizer",
+        "key",
+        "region",
         "teach",
         "dataset",
         "option",

@@ -10,6 +10,8 @@ import difflib
 import importlib.util
 import inspect
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -28,6 +30,7 @@ from harness.method import Method
 from harness.metrics import Metric
 from harness.run import out_of_brackets
 
+HARNESS = Path(__file__).parents[1]
 GROUP = "crowd_harness"
 OWN = "crowd-harness"  # the distribution of the harness, whose version is that of the methods in it
 _HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("harness_"))
@@ -191,16 +194,25 @@ def _load(manager: pluggy.PluginManager, plugin: Plugin, loader: Any) -> Plugin:
     try:
         # Not by its name: a file may be called as an installed plugin is, and what it brings is then told apart, or refused.
         manager.register(module, f"{plugin.name} {id(module)}")
-    except Exception as error:
-        plugin.errors.append(f"{error}")
+    except Exception as error:  # pluggy's, which begins with the plugin's name and a number
+        plugin.errors.append("; ".join(str(error).splitlines()[1:]) or str(error))
         return plugin
     plugin.module = _Implementations(manager, module)
     return plugin
 
 
 def _told(error: BaseException) -> str:
-    """An error of a plugin's in one line; those that it words itself whole."""
-    return f"{type(error).__name__}: {error}" if isinstance(error, HarnessError) else one_line(error)
+    """An error of a plugin's in one line, and the line of its file; those that it words itself whole."""
+    said = f"{type(error).__name__}: {error}" if isinstance(error, HarnessError) else one_line(error)
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_its_own(frame.filename)]
+    return f"{said} ({Path(lines[-1].filename).name}:{lines[-1].lineno})" if lines else said
+
+
+def _is_its_own(file: str) -> bool:
+    """Whether a line of a traceback is the plugin's (or of what it uses): not the harness', nor Python's own."""
+    inside = Path(file).parents
+    of_python = Path(sysconfig.get_path("stdlib")) in inside and "site-packages" not in file
+    return not file.startswith("<") and HARNESS not in inside and not of_python
 
 
 class _Implementations:

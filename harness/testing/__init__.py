@@ -20,6 +20,7 @@ from harness.errors import HarnessError, one_line
 from harness.method import Method
 from harness.testing import checks
 from harness.training.backend import BACKENDS
+from harness.training.complaints import place_of
 
 
 @dataclass(frozen=True)
@@ -118,4 +119,5 @@ def _verdict(name: str, check: Callable[[Method], str], method: Method) -> Verdi
     except (AssertionError, HarnessError) as error:
         return Verdict(name, False, str(error) or "failed")
     except Exception as error:
-        return Verdict(name, False, one_line(error))
+        place = place_of(error, method)
+        return Verdict(name, False, one_line(error) + (f" ({place})" if place else ""))

@@ -72,7 +72,12 @@ def try_output(method: Method, network: Any) -> str:
 def try_loss(method: Method, network: Any, options: ModelOptions) -> str:
     from harness.training import soundness
 
-    return f"terms {', '.join(soundness.check_loss(method, network, options))}"
+    terms = soundness.check_loss(method, network, options)
+    try:
+        soundness.check_loss(method, network, options, region=True)
+    except HarnessError as error:
+        raise HarnessError(f"on crops with a region of interest: {error}") from None
+    return f"terms {', '.join(terms)}; with a region of interest too"
 
 
 def try_names(method: Method, network: Any, options: ModelOptions) -> str:

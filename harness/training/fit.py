@@ -272,9 +272,12 @@ def _fetch(session: _Session, number: int, measured: Measurements) -> None:
     progress, last = session.progress, None
     for last in measured.fetched():
         if not math.isfinite(last.values["loss"]):
+            values = last.values
+            odd = [name for name in values if name not in ("loss", "mae") and not math.isfinite(values[name])]
+            of = f"; of its terms {', '.join(odd)}" if odd else ""
             raise DivergedError(
-                f"the loss became {last.values['loss']} at epoch {progress.epoch + 1}, step {last.position + 1} (stage "
-                f"{session.stages[number].name}, learning rate {last.rate:g})"
+                f"the loss became {values['loss']} at epoch {progress.epoch + 1}, step {last.position + 1} (stage "
+                f"{session.stages[number].name}, learning rate {last.rate:g}{of})"
             )
         if session.listeners:
             session.listeners.on_train_batch_end(last.position, last.values)

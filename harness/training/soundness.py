@@ -13,10 +13,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from harness.errors import nearest
+from harness.errors import InvalidMethodError, nearest
 from harness.localisation import ACCEPTED
 from harness.method import Method, ModelOptions, inference_network, named_outputs
-from harness.nn.batch import FRAME, Batch
+from harness.nn.batch import FRAME, REGION, Batch
 from harness.recipe import Recipe
 from harness.training import backend
 from harness.training.any_size import check_any_size
@@ -158,16 +158,29 @@ def _check_points(method: Method, points: Any, density: np.ndarray, width: int) 
         )
 
 
-def check_loss(method: Method, network: keras.Model, options: ModelOptions) -> tuple[str, ...]:
-    """Its loss is a mapping from names to finite scalars; returns the names."""
+def check_loss(method: Method, network: keras.Model, options: ModelOptions, region: bool = False) -> tuple[str, ...]:
+    """Its loss is a mapping from names to finite scalars; returns the names.
+
+    Args:
+        region: whether the crops have a region of interest, their left half, as those of some benchmarks have.
+    """
     images, points, maps = crops(method, options)
+    if region:
+        maps[REGION] = np.broadcast_to(np.arange(images.shape[2]) < images.shape[2] // 2, images.shape[:3])[..., None]
+        maps[REGION] = maps[REGION].astype(np.float32)
     batch = Batch(
         ops.convert_to_tensor(images),
         ops.convert_to_tensor(points),
         {k: ops.convert_to_tensor(v) for k, v in maps.items()},
     )
     outputs = named_outputs(called(method, "its network", network, fed(method, network, batch, options)))
-    terms = called(method, "loss", method.loss, batch, outputs, options)
+    try:
+        terms = called(method, "loss", method.loss, batch, outputs, options)
+    except InvalidMethodError as error:
+        if not isinstance(error.__cause__, KeyError):
+            raise
+        there = f"outputs are {', '.join(sorted(outputs))}, maps are {', '.join(sorted(maps))}"
+        raise InvalidMethodError(f"{error}; {there} (and {REGION}, where a benchmark has one)") from error.__cause__
     if not isinstance(terms, Mapping) or not terms:
         shape = f" of shape {tuple(terms.shape)}" if hasattr(terms, "shape") else ""
         raise wrong(

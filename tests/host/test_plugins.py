@@ -107,8 +107,20 @@ def test_a_broken_plugin_is_named_and_the_rest_go_on(tmp_path: Path, text: str, 
 def test_what_a_hook_raises_of_the_harness_own_costs_itself_too(tmp_path: Path, raised: str, message: str) -> None:
     text = f"from harness import DataError, hookimpl\n@hookimpl\ndef harness_benchmarks(): raise {raised}"
     host = plugins.load_host([file(tmp_path, "bad", text), file(tmp_path, "mine", METHOD.format(name="mine"))])
-    assert by_name(host, "bad").errors == [f"harness_benchmarks raised {message}"]
+    assert by_name(host, "bad").errors == [f"harness_benchmarks raised {message} (bad.py:3)"]
     assert "mine" in host.methods
+
+
+def test_an_error_is_told_with_the_line_of_the_plugin_that_it_came_from(tmp_path: Path) -> None:
+    """Also where the harness, called with what cannot be, raises it."""
+    text = METHOD.format(name="mine")
+    typing = file(tmp_path, "typing_error", text.replace('Recipe("paper", 1)', 'Recipe("paper", epoch=1)'))
+    kind = file(tmp_path, "kind", text.replace('Recipe("paper", 1)', 'Recipe("paper", 1, sigma=4.0)'))
+    host = plugins.load_host([typing, kind])
+    (said,) = by_name(host, "typing_error").errors
+    assert "unexpected keyword argument 'epoch' (typing_error.py:9)" in said
+    (said,) = by_name(host, "kind").errors
+    assert said.endswith("sigma is 4.0; expected harness.Sigma(pixels=4.0) or another (kind.py:9)")
 
 
 def test_a_hook_may_have_arguments_of_its_own(tmp_path: Path) -> None:
@@ -158,6 +170,8 @@ def test_a_broken_installed_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     def explode() -> None:
         raise ImportError("libfoo.so is missing")
 
+    line = explode.__code__.co_firstlineno + 1
+
     entry = SimpleNamespace(
         name="foreign", dist=SimpleNamespace(name="crowd-harness-foreign", version="9.9"), load=explode
     )
@@ -166,7 +180,7 @@ def test_a_broken_installed_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     host = plugins.load_host()
     broken = by_name(host, "foreign")
     assert broken.origin == "crowd-harness-foreign 9.9"
-    assert broken.errors == ["failed to import: ImportError: libfoo.so is missing"]
+    assert broken.errors == [f"failed to import: ImportError: libfoo.so is missing (test_plugins.py:{line})"]
     assert "mcnn" in host.methods
 
 
