@@ -6,12 +6,19 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.commands import errors_said, load
 from harness.commands.cli import data_root_option, finite, memory_option, plugin_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.host.plugins import Host
+    from harness.runs.experiment import Asked, Experiment
+    from harness.runs.plan import Cell
 
 
 @click.command("bench")
@@ -68,49 +75,39 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     """
     from rich.console import Console
 
+    from harness.commands.display import plainly
     from harness.commands.experiment import asked_for, keep
-    from harness.errors import HarnessError
     from harness.host import trackers
     from harness.reporting.leaderboard import compared, in_markdown
-    from harness.runs import experiment as written
-    from harness.runs import plan as bench
+    from harness.runs import plan
     from harness.runs.executors import executor_named
+    from harness.runs.experiment import EXAMPLE
     from harness.training import chosen, sharing
 
     if example:
-        click.echo(written.EXAMPLE.read_text(encoding="utf-8"), nl=False)
+        click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
         return
     console = Console(stderr=True)
+    say = plainly(console)
     asked = asked_for(file, flags)
     wanted, out = asked.experiment, Path(asked.experiment.out)
     _check_precision(wanted.precision)  # what needs no data is refused before every file is read for its checksum
     executor_named(wanted.executor)
-    for flag, executor in (("slurm", "slurm"), ("address", "ray")):
-        if flag in asked.flags and wanted.executor != executor:  # a file may keep what another executor wants
-            raise HarnessError(f"--{flag} is for --executor {executor}; found --executor {wanted.executor}")
-    if "jobs" in asked.flags and wanted.jobs > 1 and wanted.executor == "ray":
-        raise HarnessError(
-            "--jobs is for --executor local and slurm; how many cells run at once is the Ray cluster's to say"
-        )
+    _refuse_contradictions(asked)
     if wanted.data_parallel:
-        if wanted.executor == "ray" or (wanted.executor == "local" and wanted.jobs > 1):
-            how = "--executor ray" if wanted.executor == "ray" else f"--jobs {wanted.jobs}"
-            raise HarnessError(
-                f"--data-parallel shares each run among all devices, and {how} gives each a device of its own"
-            )
         sharing.check_data_parallel()
         os.environ[sharing.PARALLEL] = "1"
     if wanted.track:
         with asked.at("track"):
             trackers.choose(wanted.track, out / "track")
-    again = bench.parse_retry(retry)
+    again = plan.parse_retry(retry)
     with asked.at("plugins"):
         host = load(map(Path, wanted.plugins))
     cells = _planned(host, asked)
-    todo = list(bench.to_run(cells, again))
+    todo = list(plan.to_run(cells, again))
     for line in _splits(cells):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(cells)} cells, {len(cells) - len(todo)} there already, {len(todo)} to run", highlight=False)
+        say(line)
+    say(f"{len(cells)} cells, {len(cells) - len(todo)} there already, {len(todo)} to run")
     for method in {cell.run.method.name: cell.run.method for cell in todo}.values():
         chosen.check(method)
         chosen.check_not_started(method)  # what a plugin imports as it is loaded here, it imports in a cell too
@@ -124,48 +121,65 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
         for cell in cells:
             if cell.record and cell not in todo:
                 there = f"there already: {cell.run.name}  {cell.record.status}"
-                console.print(there, markup=False, highlight=False, soft_wrap=True)
+                say(there)
         return
     _check_pretrained(todo)
     if kept := keep(asked):
-        console.print(kept, markup=False, highlight=False, soft_wrap=True)
+        say(kept)
     if todo and not console.is_terminal:  # where there is no bar to look at
-        console.print(
-            f"how far each is: {out / '…' / 'log.txt'}, a line an epoch", markup=False, highlight=False, soft_wrap=True
-        )
+        say(f"how far each is: {out / '…' / 'log.txt'}, a line an epoch")
     _run(host, todo, wanted, console)
-    finished = [bench.existing_record(cell.folder) for cell in cells]
+    finished = [plan.existing_record(cell.folder) for cell in cells]
     found = [record for record in finished if record is not None]
     path = out / "comparison.md"
     with errors_said(host):
         tables = compared(found, host)
     _write(path, in_markdown(tables))
     click.echo(in_markdown(tables, compact=True))
-    console.print(f"the whole table: {path}", markup=False, highlight=False, soft_wrap=True)
+    say(f"the whole table: {path}")
     failed = sorted({cell.record.status for cell in cells if cell.record and cell not in todo} - {"ok"})
     if failed:
         how = f"of an earlier bench, and not run again: --retry {','.join(failed)}"
-        console.print(how, markup=False, highlight=False, soft_wrap=True)
+        say(how)
     if len(found) < len(finished):
         gone = f"{len(finished) - len(found)} cells have no record: another bench may be running them"
-        console.print(gone, markup=False, highlight=False, soft_wrap=True)
+        say(gone)
     if len(found) < len(finished) or any(record.status != "ok" for record in found):
         click.get_current_context().exit(1)
 
 
-def _planned(host: Any, asked: Any) -> list[Any]:
+def _refuse_contradictions(asked: Asked) -> None:
+    """Raises `HarnessError` where flags and keys of an experiment do not go together."""
+    from harness.errors import HarnessError
+
+    wanted = asked.experiment
+    for flag, executor in (("slurm", "slurm"), ("address", "ray")):
+        if flag in asked.flags and wanted.executor != executor:  # a file may keep what another executor wants
+            raise HarnessError(f"--{flag} is for --executor {executor}; found --executor {wanted.executor}")
+    if "jobs" in asked.flags and wanted.jobs > 1 and wanted.executor == "ray":
+        raise HarnessError(
+            "--jobs is for --executor local and slurm; how many cells run at once is the Ray cluster's to say"
+        )
+    if wanted.data_parallel and (wanted.executor == "ray" or (wanted.executor == "local" and wanted.jobs > 1)):
+        how = "--executor ray" if wanted.executor == "ray" else f"--jobs {wanted.jobs}"
+        raise HarnessError(
+            f"--data-parallel shares each run among all devices, and {how} gives each a device of its own"
+        )
+
+
+def _planned(host: Host, asked: Asked) -> list[Cell]:
     """The cells of an experiment; a name in its file that is unknown is named by its line."""
     from harness.errors import HarnessError
-    from harness.runs import plan as bench
+    from harness.runs import plan
     from harness.runs.resolve import recipe_of
 
     wanted, methods, datasets = asked.experiment, [], []
     for number, text in enumerate(wanted.methods):
         with asked.at("methods", number):
-            methods += bench.parse_methods(host, text)
+            methods += plan.parse_methods(host, text)
     for number, text in enumerate(wanted.datasets):
         with asked.at("datasets", number):
-            datasets += bench.parse_datasets(host, text)
+            datasets += plan.parse_datasets(host, text)
     missing = [key for key in ("methods", "datasets") if not getattr(wanted, key)]
     if missing:
         where = f"{asked.sheet.path}: no {missing[0]}" if asked.sheet else f"--{missing[0]} is missing"
@@ -176,7 +190,7 @@ def _planned(host: Any, asked: Any) -> list[Any]:
     with asked.at("recipe"):
         for (name, _), benchmark in itertools.product(methods, datasets):
             recipe_of(host.method(name), benchmark.name, choices["recipe"], choices.get("own_recipe", {}))
-    return bench.plan_cells(
+    return plan.plan_cells(
         host,
         list(dict.fromkeys(methods)),
         list({benchmark.reference: benchmark for benchmark in datasets}.values()),
@@ -187,7 +201,7 @@ def _planned(host: Any, asked: Any) -> list[Any]:
     )
 
 
-def _splits(cells: list[Any]) -> Iterator[str]:
+def _splits(cells: list[Cell]) -> Iterator[str]:
     """How many images each dataset trains on, chooses by and is tested on, and where that is little."""
     from harness.data.splits import said
 
@@ -207,8 +221,8 @@ def _splits(cells: list[Any]) -> Iterator[str]:
             yield f"{name}: {cell.split.warning()}"
 
 
-def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
-    from harness.commands.display import cell_display
+def _run(host: Host, todo: list[Cell], wanted: Experiment, console: Console) -> None:
+    from harness.commands.display import cell_display, plainly
     from harness.reporting.asked import budget_label, proves_only
     from harness.reporting.proofs import TESTED
     from harness.runs.executors import Settings, executor_named, job_of
@@ -216,14 +230,14 @@ def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
     executor = executor_named(wanted.executor)
     timeout = wanted.timeout * 60 if wanted.timeout else None
     memory, data_root = int(wanted.memory * (1 << 30)), Path(wanted.data_root) if wanted.data_root else None
-    files = [Path(name) for name in wanted.plugins]
+    files, say = [Path(name) for name in wanted.plugins], plainly(console)
     jobs = [job_of(host, cell, data_root, files, memory, timeout) for cell in todo]
     said: set[str] = set()
 
     def warned(line: str) -> None:
         if line not in said:  # each cell finds it anew
             said.add(line)
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(line)
 
     settings = Settings(
         jobs=wanted.jobs,
@@ -240,10 +254,10 @@ def _run(host: Any, todo: list[Any], wanted: Any, console: Any) -> None:
             what = f"MAE {record.results.mae:.1f}  RMSE {record.results.rmse:.1f}"
         else:
             what = f"{record.status}: {record.message.splitlines()[0] if record.message else ''}"
-        console.print(f"[{number}/{len(jobs)}] {job.name}  {what}", markup=False, highlight=False, soft_wrap=True)
+        say(f"[{number}/{len(jobs)}] {job.name}  {what}")
         left = [line for line in record.message.splitlines() if line not in said]
         if record.status == "ok" and left:
-            console.print("\n".join(left), markup=False, highlight=False, soft_wrap=True)
+            say("\n".join(left))
 
 
 def _check_precision(name: str) -> None:
@@ -254,7 +268,7 @@ def _check_precision(name: str) -> None:
         raise unknown_name("precision", name, PRECISIONS)
 
 
-def _check_pretrained(todo: list[Any]) -> None:
+def _check_pretrained(todo: list[Cell]) -> None:
     """Weights that cannot be had must stop the bench before any training, not fail every cell in turn."""
     found = {(cell.run.method.pretrained or "", cell.run.options.pretrained) for cell in todo}
     wanted = [(part, source) for part, source in sorted(found) if source != "none"]
@@ -268,7 +282,7 @@ def _check_pretrained(todo: list[Any]) -> None:
             fronts.check(part, source)
 
 
-def _check_optimizers(todo: list[Any]) -> None:
+def _check_optimizers(todo: list[Cell]) -> None:
     """A misspelt optimiser in a recipe of one's own must not fail every cell in turn."""
     decide = {"optimizer", "options", "stages", "clip", "ema", "rates"}
     own = [cell.run.recipe for cell in todo if decide & cell.run.request.own_recipe.keys()]

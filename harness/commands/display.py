@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -15,13 +16,17 @@ Watch = Callable[[dict[str, Any]], None]
 _WORDS = {"starting": "loading Keras", "start": "training", "validate": "validating", "test": "testing"}
 
 
+def plainly(console: Console) -> Callable[[str], None]:
+    """Prints lines as they are: a variant's name stands in brackets, which rich would take for a style."""
+    return partial(console.print, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def cell_display(title: str, position: str, console: Console) -> Iterator[Watch]:
     """A callable for a cell's events, shown as one progress bar while the context lasts; silent off a terminal."""
     if not console.is_terminal:
         yield lambda event: None
         return
-    # Without markup: a variant's name stands in brackets, which rich would take for a style.
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

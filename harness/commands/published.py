@@ -40,11 +40,11 @@ def command(
     with errors_said(host):
         values = published.gather(host)
     for option, wanted, known in (
-        ("method", method, {out_of_brackets(value.method)[0] for value in values}),
+        ("method", method, {name for value in values for name in (value.method, out_of_brackets(value.method)[0])}),
         ("dataset", dataset, {value.dataset for value in values}),
         ("metric", metric, {value.metric for value in values}),
     ):
-        if wanted and out_of_brackets(wanted)[0] not in known:
+        if wanted and wanted not in known:
             raise unknown_name(option, wanted, known)
     values = [
         value

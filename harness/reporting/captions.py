@@ -14,6 +14,7 @@ from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison
 from harness.reporting.strata import strata
 from harness.reporting.versions import name_of
+from harness.run import ORACLE
 from harness.runs.records import Record
 
 
@@ -21,7 +22,7 @@ def caption(comparison: Comparison, values: list[PublishedValue], methods: Mappi
     first, key = comparison.records[0], comparison.key
     finished = [record for record in comparison.records if record.status == "ok"]
     lines = [budget_told(first), recipe_told(finished or list(comparison.records)), _seeds_told(comparison)]
-    if key.select == "test-oracle":
+    if key.select == ORACLE:
         lines.append(
             "the checkpoint was chosen by its error on the test set, as many papers did: these numbers are too good, and are "
             "never mixed with others"

@@ -14,7 +14,9 @@ from harness.reporting.captions import caption
 from harness.reporting.published import PublishedValue
 from harness.reporting.rows import Comparison, Row, TableKey
 from harness.reporting.tables import Cell, Table, mark, number, printed, scored, signed, words
+from harness.run import ORACLE
 
+ON_TEST = ", CHECKPOINT CHOSEN ON THE TEST SET"
 HEADERS = (
     "method",
     "MAE",
@@ -59,7 +61,7 @@ FLOOR = "*always the {of} of the training counts (floor)*"
 
 def table_name(key: TableKey, kind: str) -> str:
     """ "shtech_a-common-quick" with the kind behind it; unique among the tables of one fingerprint of the data."""
-    oracle = "test-oracle" if key.select == "test-oracle" else ""
+    oracle = ORACLE if key.select == ORACLE else ""
     images = f"images-{key.tested + 1}" if key.tested else ""
     return "-".join(filter(None, (key.dataset, in_name(key.recipe), in_name(key.budget), oracle, images, kind)))
 
@@ -73,7 +75,7 @@ def title_of(comparison: Comparison) -> str:
     key = comparison.key
     title = f"{comparison.records[0].dataset_title}: budget {key.budget}, recipe {key.recipe}"
     title += ", ON OTHER TEST IMAGES" if key.tested else ""
-    return title + (", CHECKPOINT CHOSEN ON THE TEST SET" if key.select == "test-oracle" else "")
+    return title + (ON_TEST if key.select == ORACLE else "")
 
 
 def comparison_table(

@@ -12,6 +12,7 @@ from harness.reporting.crops_seen import crops_seen
 from harness.reporting.figures import Series
 from harness.reporting.groups import images_of, levels_of
 from harness.reporting.rows import Comparison, Row
+from harness.run import ORACLE
 from harness.runs.records import ImageCount, Record
 
 MOST_POINTS = 400  # dots of one method in a scatter
@@ -92,7 +93,7 @@ def parts_of(comparison: Comparison, anchor: str, colours: Mapping[str, int] | N
 
 def learning(parts: Sequence[Part]) -> Figure:
     """The error by which checkpoints are chosen against crops trained on: of the validation images, or of the test's."""
-    oracle = any(record.select == "test-oracle" for part in parts for record in part.row.records)
+    oracle = any(record.select == ORACLE for part in parts for record in part.row.records)
     images = "test" if oracle else "validation"
     series = [
         Series(part.title, tuple(sorted(_validations(part.row).items())), part.colour, part.at("curve"))

@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from harness.reporting.asked import in_name
-from harness.reporting.comparison import LEFT, row_title
+from harness.reporting.comparison import LEFT, ON_TEST, row_title
 from harness.reporting.crops_seen import longest
 from harness.reporting.rows import Comparison, Row
 from harness.reporting.tables import Cell, Table, digits_of, number, ranked, scored, words
 from harness.reporting.versions import Line, line_of, told_apart
+from harness.run import ORACLE
 
 BENCHMARKS = {
     "shtech_a": "ShanghaiTech A",
@@ -98,10 +99,10 @@ def _table(recipe: str, budget: str, select: str, found: dict[str, list[Comparis
     if weak:
         notes.append("; ".join(weak))
     title = f"All benchmarks: budget {budget}, recipe {recipe}"
-    if select == "test-oracle":
-        title += ", CHECKPOINT CHOSEN ON THE TEST SET"
+    if select == ORACLE:
+        title += ON_TEST
     return Table(
-        "-".join(["all", in_name(recipe), in_name(budget), *(["test-oracle"] if select == "test-oracle" else [])]),
+        "-".join(["all", in_name(recipe), in_name(budget), *([ORACLE] if select == ORACLE else [])]),
         title,
         ("method", "mean rank" if ranks else "benchmarks", *BENCHMARKS.values()),
         tuple(lines),

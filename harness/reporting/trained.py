@@ -10,6 +10,7 @@ from harness.method import Method
 from harness.reporting.crops_seen import crops_seen
 from harness.reporting.rows import Row
 from harness.reporting.tables import Cell
+from harness.run import ORACLE
 from harness.runs.records import Record
 
 SHARE = "of the paper's training"
@@ -81,7 +82,7 @@ def _span(values: Sequence[int]) -> str:
 
 def checkpoint_meaning(select: str) -> str:
     """What the columns of chosen epochs and minutes hold; `select` as records have it."""
-    images = "test images" if select == "test-oracle" else "validation images"
+    images = "test images" if select == ORACLE else "validation images"
     return (
         f"{CHECKPOINT}: the epoch that was tested, of all that were trained: of those after which the {images} were counted, "
         f"in stages that may be chosen from ({LOOKS}), the one of lowest MAE. {MINUTES}: the median epoch times their number, "
