@@ -205,3 +205,19 @@ def test_an_empty_map_and_a_wrong_count_are_no_agreement() -> None:
     assert not _agreement(image, expected, expected + 0.009).close
     assert not _agreement(image, expected, 0 * expected).close
     assert not _agreement(image, expected, expected * np.float32("nan")).close
+
+
+def test_what_agrees_to_a_thousandth_and_no_less() -> None:
+    """In each cell of the largest, also where one cell has what another lacks; and in the count, of all that there is."""
+    from harness.training.export import _agreement
+
+    image, expected = np.zeros((1, 80, 80, 3), np.float32), np.ones((1, 10, 10, 1), np.float32)
+    for share, close in ((0.0008, True), (0.002, False)):
+        moved, more = expected.copy(), expected * np.float32(1 + share)
+        moved[0, 0, :2, 0] += np.array([share, -share], np.float32)
+        assert _agreement(image, expected, moved).close is close
+        assert _agreement(image, expected, more).close is close
+    high = expected.copy()
+    high[0, 0, 0, 0] = 100.0  # beside it each cell may be 0.1 off, and the count of 199 heads only 0.199
+    assert not _agreement(image, high, high + np.float32(0.004)).close
+    assert _agreement(image, high, high + np.float32(0.0015)).close

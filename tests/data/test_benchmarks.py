@@ -205,6 +205,14 @@ def test_jhus_groups(tmp_path: Path) -> None:
         benchmark.index(folder)
 
 
+def test_jhus_levels_end_at_50_and_at_500_heads() -> None:
+    """Sindagi et al.: low from 0 to 50, medium from 51 to 500, high above. A picture at an end is in the lower one."""
+    from harness.data.datasets.jhu_crowd import level
+
+    ends = {0: "Low", 50: "Low", 51: "Medium", 500: "Medium", 501: "High", 25_791: "High"}
+    assert {count: level(count) for count in ends} == ends
+
+
 def test_nwpu_is_x_then_y_as_annotated_in_mat_and_json_alike(tmp_path: Path) -> None:
     benchmark, folder = written("nwpu_crowd", tmp_path)
     sample = benchmark.index(folder)[0]
@@ -383,6 +391,15 @@ def test_qnrf_is_reduced_to_1920(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xd8 nothing")
     with pytest.raises(DataError, match=r"img_0001\.jpg"):
         benchmark.read_points(sample)
+
+
+def test_a_reduced_picture_keeps_its_aspect_ratio_to_half_a_pixel() -> None:
+    """1004 × 1920 / 4000 is 481.92: 482 rows and not 481, whichever side is the longer; nothing is enlarged."""
+    from harness.data.datasets.scaling import reduced
+
+    assert reduced(1004, 4000, 1920) == (482, 1920) and reduced(4000, 1004, 1920) == (1920, 482)
+    assert reduced(1003, 4000, 1920) == (481, 1920)
+    assert reduced(1004, 1920, 1920) == (1004, 1920) and reduced(1, 9000, 1920) == (1, 1920)
 
 
 def test_worldexpos_score_is_the_mean_of_its_scenes(harness: Command, tmp_path: Path) -> None:

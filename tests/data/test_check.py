@@ -107,3 +107,12 @@ def test_the_check_says_what_departs(tiny_shanghaitech: Tiny) -> None:
     folder = SHTECH_A.require(tiny_shanghaitech(images={"train_data": 2, "test_data": 1}))
     write_shanghaitech_points(folder / "test_data/ground-truth/GT_IMG_1.mat", np.full((241_275 - 9, 2), 0.5))
     assert any("without 402 " in line for line in check(SHTECH_A, folder).differs)
+
+
+def test_a_mean_is_compared_to_the_digit_that_is_printed(tmp_path: Path) -> None:
+    """To 0.06, as one digit is printed: another 0.1 differs, what rounding makes of it does not."""
+    folder, frame, _ = drawn(MALL, tmp_path / "mall")
+    mean = round(sum(frame) / len(frame), 1)
+    for printed, differs in ((mean, False), (mean + 0.05, False), (mean - 0.1, True), (mean + 0.1, True)):
+        found = check(replace(MALL, statistics=Statistics(20, sum(frame), max(frame), printed, "here")), folder)
+        assert [line.partition(":")[0] for line in found.differs] == (["mean"] if differs else [])

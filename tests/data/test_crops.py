@@ -96,6 +96,51 @@ def test_grey_and_noise() -> None:
     assert 3 < changed < 17  # with probability one half
 
 
+def test_grey_is_the_luma_of_its_colours() -> None:
+    """Of red, green and blue what ITU-R BT.601 weighs them, as OpenCV makes grey of RGB: BGR's order would darken people."""
+    import cv2
+
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:8, :, 0] = image[8:16, :, 1] = image[16:24, :, 2] = 255
+    image[24:] = np.random.default_rng(0).integers(0, 256, (8, 32, 3))
+    made = make_crop(
+        image, np.zeros((0, 3)), CropSize(32, 32), replace(PLAIN, grey=1.0), np.random.default_rng(1)
+    ).image
+    expected = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    assert np.abs(made[:, :, 0].astype(int) - expected).max() <= 1
+    assert [int(made[row, 0, 0]) for row in (0, 8, 16)] == [76, 150, 29]
+
+
+def test_noise_is_as_wide_as_the_recipe_says() -> None:
+    """The spread over 40,000 pixels, whose standard error is 0.4 %; rounding adds a twelfth to the variance."""
+    image, recipe = np.full((200, 200, 1), 128, np.uint8), replace(PLAIN, crop=200, noise=9.0)
+    made = (
+        make_crop(image, np.zeros((0, 3), np.float32), CropSize(200, 200), recipe, np.random.default_rng(s)).image
+        for s in range(8)
+    )
+    spreads = [crop.std() for crop in made if crop.std() > 0]
+    assert len(spreads) > 1 and spreads == pytest.approx([(9.0**2 + 1 / 12) ** 0.5] * len(spreads), rel=0.02)
+
+
+def test_a_crop_that_is_reduced_is_the_mean_of_its_pixels() -> None:
+    """At a quarter of its size, of 4 × 4 pixels each: interpolated between four of them it would flicker with the crop."""
+    image = np.random.default_rng(0).integers(0, 256, (64, 80, 3)).astype(np.uint8)
+    maps = {"depth": np.random.default_rng(1).uniform(0, 1, (64, 80)).astype(np.float32)}
+    recipe, size = replace(PLAIN, scales=(0.25, 0.25)), CropSize(16, 20)
+    made = make_crop(image, np.zeros((0, 3)), size, recipe, np.random.default_rng(0), maps)
+    means = image.reshape(16, 4, 20, 4, 3).mean(axis=(1, 3))
+    assert np.abs(made.image - means).max() <= 0.51
+    np.testing.assert_allclose(made.maps["depth"], maps["depth"].reshape(16, 4, 20, 4).mean(axis=(1, 3)), rtol=1e-5)
+
+
+def test_heads_of_a_resized_crop_follow_the_pixels_of_each_side() -> None:
+    """7 rows at half their size are 4 and not 3½, 200 columns are 100: x is halved, y is times 4/7, sigma times the scale."""
+    recipe, heads = replace(PLAIN, scales=(0.5, 0.5)), np.array([[120.0, 6.0, 3.0]], np.float32)
+    made = make_crop(np.zeros((7, 200, 1), np.uint8), heads, CropSize(8, 100), recipe, np.random.default_rng(0))
+    assert made.frame.tolist() == [0, 0, 100, 4]
+    np.testing.assert_allclose(made.heads, [[60.0, 6 * 4 / 7, 1.5]], rtol=1e-6)
+
+
 def test_noise_does_not_darken() -> None:
     """Of 40,000 pixels the mean moves by less than a tenth of a grey level (its standard error is 0.045)."""
     image = np.full((200, 200, 1), 128, np.uint8)

@@ -57,6 +57,24 @@ def test_no_perspective_is_depth_one(points: np.ndarray) -> None:
     assert (from_head_spacing(points, 80, 30) == 1).all()
 
 
+@pytest.mark.parametrize("horizon", [-400, 90])
+def test_depth_of_a_drawn_crowd_by_all_pairs_and_least_squares(horizon: float) -> None:
+    """Distances to the three nearest by every pair, a line through them, a tenth of the mean spacing at least.
+
+    Seen from low down the line meets zero within the picture, where that tenth is what is left.
+    """
+    generator = np.random.default_rng(0)
+    rows = generator.uniform(100, 300, 80)
+    points = np.column_stack([generator.uniform(0, 3, 80) * (rows - horizon), rows])
+    apart = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+    spacing = np.sort(apart, axis=1)[:, 1:4].mean(axis=1)
+    (start, slope), *_ = np.linalg.lstsq(np.column_stack([np.ones(80), rows]), spacing, rcond=None)
+    line, least = start + slope * (np.arange(320) + 0.5), 0.1 * spacing.mean()
+    assert slope > 0 and (line.min() < least) == (horizon > 0)
+    fitted = np.maximum(line, least)
+    np.testing.assert_allclose(from_head_spacing(points, 320, 9)[:, 4], fitted.min() / fitted, rtol=1e-4)
+
+
 def test_a_plane_that_reaches_zero_stays_finite() -> None:
     points = np.array([[x * y / 10, y] for y in range(100, 200, 10) for x in range(10)], float)
     depth = from_head_spacing(points, 200, 100)

@@ -86,3 +86,9 @@ def test_every_method_is_counted_whole(name: str) -> None:
     small = count(inference_network(method.build(ModelOptions())), 32, 96).multiply_adds
     # Twice the area, twice the work, but for what is pooled to a fixed size.
     assert counted.multiply_adds == pytest.approx(2 * small, rel=0.01)
+
+
+def test_a_dense_layer_upon_a_map_is_counted_in_every_cell() -> None:
+    """Keras takes it over the last axis of each cell: 5 · 7 cells of 4 · 6 products."""
+    image = keras.Input((None, None, 4))
+    assert count(keras.Model(image, layers.Dense(6)(image)), 5, 7).multiply_adds == 5 * 7 * 4 * 6

@@ -20,7 +20,9 @@ def cases() -> list[tuple[str, str]]:
     for name, method in sorted(load_host().methods.items()):
         for variant in ("", *method.variants):
             options = method.variants[variant].options if variant else {}
-            kind = tuple((key, type(value) if type(value) in (int, float) else value) for key, value in options.items())
+            kind = tuple(
+                (key, type(value) if type(value) in (int, float) else repr(value)) for key, value in options.items()
+            )
             found.setdefault((name, kind), (name, variant))
     return list(found.values())
 

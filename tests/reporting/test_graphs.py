@@ -221,3 +221,22 @@ def test_rows_of_two_versions_do_not_share_a_place() -> None:
     other = with_groups(changed(make_record(predicted=(11, 20, 30)), plugin=("e", "abcdefabcdef")), [{}] * 3)
     rows = re.findall(r'<tr id="([^"]+)">', made(old, other))
     assert len(rows) == 2 == len(set(rows))
+
+
+def test_the_last_fifth_is_what_may_still_be_learning() -> None:
+    """Of a hundred epochs whose error is lowest once: at the 80th it is named, at the 79th it is not."""
+    for lowest, named in ((79, False), (80, True), (100, True)):
+        history = [{"epoch": n, "val_mae": 4.0 if n == lowest else 5.0} for n in range(1, 101)]
+        assert ("still learning: MCNN" in graphs.learning(parts(make_record(history=history))).caption) is named, lowest
+
+
+def test_a_scatter_has_at_most_four_hundred_dots_and_says_which() -> None:
+    for images, dots, said in (
+        (400, 400, ""),
+        (401, 201, "one image in 2 is shown"),
+        (801, 267, "one image in 3 is shown"),
+    ):
+        true = tuple(range(1, images + 1))
+        drawn = parts(make_record(true=true, predicted=true))
+        (cloud,) = graphs.clouds(drawn)
+        assert len(titles(cloud.svg)) == dots and graphs.clouds_told(drawn) == said

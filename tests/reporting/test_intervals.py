@@ -81,6 +81,12 @@ def test_tables_of_a_video_have_wider_intervals_and_say_why() -> None:
     assert ["frames of video" in text for text in notes] == [False, True]
 
 
+def test_frames_of_both_videos_are_alike_and_photographs_are_not() -> None:
+    """Mall and UCSD are films of one camera each; drawn frame by frame their intervals would be far too narrow."""
+    alike = {name: benchmark.alike for name, benchmark in load_host().benchmarks.items()}
+    assert {name: number for name, number in alike.items() if number > 1} == {"mall": 100, "ucsd": 100}
+
+
 @pytest.mark.parametrize("kind", ["one test set", "folds", "scenes"])
 def test_copies_of_runs_leave_every_interval_exactly_as_it_is(kind: str) -> None:
     folds = 3 if kind == "folds" else 0

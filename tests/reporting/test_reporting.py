@@ -520,3 +520,21 @@ def test_a_table_without_rows_and_a_text_with_markup() -> None:
         records.read(Path("no such file"))
     table = Table("t", "T", ("method", "x"), ((Cell("<b>", "<b>"), Cell("1", 1.0)),))
     assert "<b>" in table.markdown() and "<b>" in table.csv()
+
+
+def test_the_passes_that_warm_up_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first two, in which a network is compiled, take half a second here, and the others nothing."""
+    import time
+
+    from harness.runs import runtime
+    from harness.training import backend
+
+    passes: list[int] = []
+
+    def forward(network: Any, image: np.ndarray) -> None:
+        passes.append(len(passes))
+        time.sleep(0.5 if len(passes) <= 2 else 0.0)
+
+    monkeypatch.setattr(backend, "forward", forward)
+    found = runtime.measure(runtime.RuntimeRequest("mcnn", height=32, width=64, repeats=3))
+    assert len(passes) == 5 and len(found.milliseconds) == 3 and max(found.milliseconds) < 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from harness.data.datasets.synth import SYNTH
 from harness.files.images import read_image
 from harness.host.plugins import load_host
 from harness.run import Request
-from harness.runs import examples
+from harness.runs import examples, overlay
 from harness.runs.overlay import blend, drawn, per_pixel, top_of, write_overlay
 from harness.runs.resolve import resolve
 
@@ -107,3 +108,41 @@ def test_the_examples_of_a_run_keep_the_photograph_visible(tmp_path: Path) -> No
     assert apart["predicted_density"] < 12  # what two JPEG files differ in
     assert apart["true_density"] > 1.3 * apart["predicted_density"]
     assert found.true == len(points) and found.predicted == 0
+
+
+def test_colours_end_at_the_percentile_that_is_said() -> None:
+    """199 cells of 1 to 199 and many of nobody or less: 99.5 in a hundred of those above zero lie below 198.01."""
+    density = np.concatenate([np.arange(1.0, 200.0), np.zeros(500), -np.ones(9)])
+    assert top_of(density) == pytest.approx(1 + 0.995 * 198)
+
+
+def test_the_pictures_of_fewest_middling_and_most_heads_are_shown() -> None:
+    """Whatever their names are; of equal counts the first by name, and each once where there are few."""
+    counts = {"a": 30.0, "b": 5.0, "c": 90.0, "d": 7.0, "e": 60.0, "f": 5.0, "g": 8.0}
+    assert examples.chosen(counts) == ["b", "g", "c"]  # 5 5 7 8 30 60 90
+    assert examples.chosen({"a": 3.0, "b": 1.0}) == ["b", "a"]
+    assert examples.chosen({"a": 3.0}) == ["a"] and examples.chosen({}) == []
+
+
+def test_true_and_predicted_densities_of_an_example_are_in_one_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a picture that is reduced to half its sides both are still heads a pixel of the picture: each adds up to a quarter of
+    the heads, and the colours of the one mean what they mean in the other."""
+    request = Request("tiny", "synth", budget="smoke")
+    run = resolve(load_host([ROOT / "tests" / "methods_on_trial.py"]), request, "test")
+    photograph = np.full((600, 960, 3), 90, np.uint8)
+    run = replace(run, benchmark=replace(SYNTH, read_image=lambda sample, channels: photograph))
+    points = np.array([[100.0, 100.0], [480.0, 300.0], [800.0, 500.0]])
+    predicted = np.full((75, 120), 3 / (75 * 120), np.float32)
+    seen: list[tuple[np.ndarray, float]] = []
+    monkeypatch.setattr(
+        overlay, "drawn", lambda picture, density, top, words: (seen.append((density, top)), picture)[1]
+    )
+    examples.write(tmp_path, run, [(SYNTH.index(Path())[0], predicted)], {SYNTH.index(Path())[0].name: points})
+    (true, top), (counted, same) = seen
+    assert true.shape == counted.shape == (300, 480) and top == same
+    assert [4 * float(each.sum()) for each in (true, counted)] == pytest.approx([3.0, 3.0], rel=1e-3)
+    assert np.unravel_index(true[:100, :100].argmax(), (100, 100)) in [(row, x) for row in (49, 50) for x in (49, 50)]
+    # Of a kernel of 4 pixels of the picture, 2 of the small ones, the share between its middle and half a sigma, both ways.
+    assert true.max() == pytest.approx(0.19146**2 / 4, rel=1e-3)

@@ -11,8 +11,9 @@ import pytest
 
 from harness.budgets import BUDGETS, Budget, plan
 from harness.errors import HarnessError
+from harness.head_spacing import Sigma
 from harness.host.plugins import Host, Plugin, load_host
-from harness.method import Method, Sigma, Variant
+from harness.method import Method, Variant
 from harness.recipe import COMMON, FINE_TUNING, Recipe, Stage
 from harness.run import Request, Run, identity_hash
 from harness.runs import own

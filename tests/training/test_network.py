@@ -123,3 +123,35 @@ def test_the_error_of_crops_is_that_of_the_region_of_interest() -> None:
         trainer = PointTrainer(build(ModelOptions()), method(build, loss), ModelOptions())
         trainer.start(Stage(), backend.jit_compile())
         assert trainer.step(images, points, maps)["mae"] == pytest.approx(expected)
+
+
+def test_penalties_of_layers_are_part_of_the_loss_and_no_term() -> None:
+    """A kernel of 192 weights of 0.5 under L2 of 0.01 costs 0.48 more, whatever the method's own loss is."""
+
+    def build(penalty: float) -> keras.Model:
+        image = keras.Input((None, None, 3))
+        scaled = keras.layers.Rescaling(0.0)(image)
+        return keras.Model(
+            image,
+            keras.layers.Conv2D(
+                1,
+                8,
+                strides=8,
+                kernel_initializer=keras.initializers.Constant(0.5),
+                kernel_regularizer=keras.regularizers.L2(penalty) if penalty else None,
+                dtype="float32",
+            )(scaled),
+        )
+
+    def loss(batch: Any, outputs: Any, options: ModelOptions) -> dict[str, Any]:
+        return {"density": ops.mean(ops.square(outputs["density"] - 2.0))}
+
+    images, points = crops()
+    found = {}
+    for penalty in (0.0, 0.01):
+        one = method(lambda options, penalty=penalty: build(penalty), loss)
+        trainer = PointTrainer(build(penalty), one, ModelOptions(), ("density",))
+        trainer.start(Stage(), backend.jit_compile())
+        found[penalty] = trainer.step(images, points)
+    assert found[0.0]["loss"] == pytest.approx(4.0) and found[0.01]["density_loss"] == pytest.approx(4.0)
+    assert found[0.01]["loss"] == pytest.approx(4.0 + 0.01 * 192 * 0.25)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter1d
 
 from harness.benchmark import Sample
 from harness.data.scenes import Scene
@@ -141,3 +142,31 @@ def test_where_heads_lie_in_the_grids_of_a_picture_that_is_no_square() -> None:
     expected = np.zeros((8, 8))
     expected[3, 4] = expected[4, 4] = 0.5
     np.testing.assert_allclose(found.predicted_grid, expected, atol=1e-6)
+
+
+class Blurring(Pooling):
+    """The mean over cells of grey values smoothed over 12 pixels each way: a tile must see that far beyond its own part."""
+
+    def predict_on_batch(self, image: np.ndarray) -> np.ndarray:
+        smooth = uniform_filter1d(uniform_filter1d(image, 25, axis=1, mode="nearest"), 25, axis=2, mode="nearest")
+        return super().predict_on_batch(smooth)
+
+
+def test_a_margin_that_is_no_multiple_is_made_wider_and_not_narrower() -> None:
+    """Tiles begin at multiples of 8: of a margin of 12 pixels they see 16, where 8 would show as seams."""
+    image = np.random.default_rng(0).integers(0, 255, (160, 200, 1), np.uint8)
+    whole = predict_density(Blurring(8), image, 8, 8, margin=12, largest=10**9)
+    for how in ({"largest": 1, "tile": 64}, {"sides": (64, 96)}):
+        np.testing.assert_allclose(predict_density(Blurring(8), image, 8, 8, margin=12, **how), whole, rtol=1e-4)
+
+
+def test_heads_with_boxes_are_matched_by_their_boxes_too() -> None:
+    """A point 20 pixels from a head of 30 × 50 is within half the diagonal of its box (29), not within half its width (15)."""
+    density = np.zeros((1, 8, 8, 1), np.float32)
+    density[0, 4, 6] = 1  # its peak is at (52, 36)
+    network = SimpleNamespace(predict_on_batch=lambda image: density)
+    method = replace(load_host().method("csrnet"), local=False)
+    picture, heads, boxes = np.zeros((64, 64, 3), np.uint8), np.array([[32.0, 36.0]]), np.array([[30.0, 50.0]])
+    (found,) = evaluate(network, method, [Scene(Sample("a", "test"), picture, heads, None, boxes)], locate=True)
+    assert found.located is not None
+    assert found.located.matched == {"4": 0, "8": 0, "box small": 0, "box large": 1}

@@ -392,6 +392,17 @@ def test_budgets_cap_recipes() -> None:
     assert (short.epochs, short.steps_per_epoch) == (1, 5)
 
 
+def test_a_cap_on_crops_leaves_whole_images_and_exact_lengths_are_looked_at_as_often_as_asked() -> None:
+    """Of 4 images of 3 crops a step at most 8 crops are 2 images; 1,000 steps are 20 epochs of 50, ten looks every second."""
+    recipe = Recipe("mine", 9, images_per_step=4, crops_per_image=3)
+    for most, images, crops in ((8, 2, 3), (12, 4, 3), (100, 4, 3), (3, 1, 3), (2, 1, 2)):
+        cut = capped(recipe, Budget("x", crops_per_step=most))
+        assert (cut.images_per_step, cut.crops_per_image) == (images, crops), most
+    one = Recipe("mine", 9, images_per_step=1)
+    length = plan(one, Budget("x", steps=1000, exact=True, validations=10), 50)
+    assert (length.epochs, length.steps, length.validate_every) == (20, 1000, 2)
+
+
 def test_recipes_that_contradict_themselves_are_refused() -> None:
     with pytest.raises(ValueError, match=r"shares of its stages add up to 0\.5"):
         Recipe("x", 1, stages=(Stage(share=0.5),))

@@ -85,3 +85,28 @@ def test_how_long_the_papers_train() -> None:
     assert {name: METHODS[name].recipe.epochs for name in epochs} == epochs
     joint = METHODS["at_cfcn"].recipe.stages[2]
     assert (joint.decay, joint.decay_factor, joint.decay_epochs) == ("step", 0.1, 50)
+
+
+def test_what_the_papers_recipes_are_made_of() -> None:
+    """Steps of at_cnn, mcnn and zip as their READMEs have them: rows are said to be trained so, and no other test says how."""
+    found = {}
+    for name in ("at_cfcn", "at_csrnet", "mcnn", "zip"):
+        recipe = METHODS[name].recipe
+        stages = {(stage.optimizer, stage.learning_rate, stage.l2, stage.warmup_steps) for stage in recipe.stages}
+        crops = (recipe.images_per_step, recipe.crops_per_image, recipe.crop, recipe.scales, recipe.flip)
+        found[name] = (stages, crops, recipe.sigma.pixels, recipe.density_scale)
+    at_cnn = ({("sgd", 1e-3, 5e-4, 0)}, (8, 1, 224, (1.0, 1.0), 0.5), 4.0, 640.0)
+    assert found == {
+        "at_cfcn": at_cnn,
+        "at_csrnet": at_cnn,
+        "mcnn": ({("adam", 1e-5, 0.0, 0)}, (1, 1, None, (1.0, 1.0), 0.0), 15.0, 16.0),
+        "zip": ({("adam", 1e-4, 1e-4, 0)}, (8, 1, 448, (1 / 2.0, 1 / 0.75), 0.5), 4.0, 256.0),
+    }
+    own = {name: METHODS["zip"].recipe_for(name) for name in ("shtech_a", "shtech_b", "ucf_qnrf", "nwpu_crowd")}
+    assert {name: (recipe.crop, recipe.scales[0]) for name, recipe in own.items()} == {
+        "shtech_a": (448, 0.5),
+        "shtech_b": (448, 0.4),
+        "ucf_qnrf": (672, 0.5),
+        "nwpu_crowd": (672, 0.5),
+    }
+    assert [stage.options for stage in METHODS["at_cfcn"].recipe.stages] == [{"momentum": 0.9}] * 3
