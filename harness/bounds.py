@@ -45,8 +45,7 @@ def out_of_bounds(whole: Any) -> Iterator[str]:
         value = getattr(whole, field.name)
         for number, kind, bounds in _bounded(value, hints[field.name]):
             if not _within(number, kind, bounds):
-                said = f"{value:g}" if isinstance(value, float) else repr(value)
-                yield f"{field.name} is {said}; expected {_words(kind, bounds)}"
+                yield f"{field.name} is {value!r}; expected {_words(kind, bounds)}"
                 break
 
 
@@ -60,7 +59,7 @@ def _bounded(value: Any, hint: Any) -> Iterator[tuple[Any, type, Interval]]:
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
         yield value, *parts
-    elif origin is tuple and isinstance(value, tuple):
+    elif origin is tuple and isinstance(value, tuple | list):
         for one in value:
             yield from _bounded(one, parts[0])
     elif origin is Mapping:
@@ -68,12 +67,14 @@ def _bounded(value: Any, hint: Any) -> Iterator[tuple[Any, type, Interval]]:
             yield from _bounded(one, parts[1])
     elif value is not None and origin is not tuple:  # of "this or that" what the value is
         for part in parts:
-            if (get_origin(part) is tuple) == isinstance(value, tuple):
+            if (get_origin(part) is tuple) == isinstance(value, tuple | list):
                 yield from _bounded(value, part)
 
 
 def _within(number: Any, kind: type, bounds: Interval) -> bool:
-    if isinstance(number, bool) or not isinstance(number, Integral if kind is int else Real) or not isfinite(number):
+    if not isinstance(number, Integral if kind is int else Real) or (kind is int and isinstance(number, bool)):
+        return False
+    if isinstance(number, float) and not isfinite(number):
         return False
     limits = ((getattr(bounds, limit), holds) for limit, (_, holds) in LIMITS.items())
     return all(holds(number, limit) for limit, holds in limits if limit is not None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.bounds import AboveZero, WholeFromZero, out_of_bounds
+from harness.bounds import AboveZero, FromZero, WholeFromZero, out_of_bounds
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Sigma:
     pixels: AboveZero = 4.0
     neighbours: WholeFromZero = 0
     beta: AboveZero = 0.3
-    smallest: AboveZero = 0.5
+    smallest: FromZero = 0.5
     largest: AboveZero = 64.0
 
     def __post_init__(self) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from harness.nn.batch import Batch
 
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # commands, folders and files have it; [ and ] are round variants
+NAME = re.compile(
+    r"[^][,/\\\s]([^][,/\\]*[^][,/\\\s])?"
+)  # commands, folders and files have it; [ and ] are round variants
 OUTSIDE = ("mask", "blur")
 
 
@@ -68,7 +70,7 @@ class Method:
     """A crowd-counting method, as a value with plain functions in it.
 
     Attributes:
-        name: what the command line calls it ("mcnn"): letters, digits, "_", "-", "." and "+".
+        name: what the command line calls it ("mcnn"); without brackets, commas and slashes.
         title: what tables call it ("MCNN").
         citation: authors, title, venue, year.
         build: options → a functional `keras.Model` from float32 [B, H, W, channels] (values 0–255, as in the file) to a
@@ -124,8 +126,9 @@ class Method:
     backend: str = ""
 
     def __post_init__(self) -> None:
-        must_be(f"method {self.name!r}", "variants", self.variants, Mapping, "a mapping of names to harness.Variant")
-        must_be(f"method {self.name!r}", "recipes", self.recipes, Mapping, "a mapping of datasets to harness.Recipe")
+        owner = f"method {self.name!r}"
+        must_be(owner, "variants", self.variants, Mapping, "a mapping of names to harness.Variant")
+        must_be(owner, "recipes", self.recipes, Mapping, "a mapping of datasets to harness.Recipe")
         parts: tuple[tuple[str, Mapping[str, Any], type], ...] = (
             ("variant", self.variants, Variant),
             ("recipe for", self.recipes, Recipe),
@@ -138,8 +141,15 @@ class Method:
                         f"method {self.name!r}: {what} {key!r} is a {type(value).__name__}; expected harness.{kind.__name__}"
                     )
         for name in (self.name, *self.variants):
-            if not NAME.fullmatch(name) or self.name == "all":
-                raise ValueError(f"method {self.name!r}: {name!r} is no name of letters, digits, '_', '-', '.' and '+'")
+            must_be(owner, "the name of it or of a variant", name, str, "a word")
+            if not NAME.fullmatch(name):
+                raise ValueError(
+                    f"{owner}: {name!r} cannot be a name; expected one without [ ] , / \\ and blanks at its ends"
+                )
+        if self.name == "all":
+            raise ValueError(f"{owner}: 'all' stands for every method; expected another name")
+        for name in ("stride", "multiple_of", "margin"):
+            must_be(owner, name, getattr(self, name), int, "a whole number of pixels")
         for name, holds, expected in (
             ("stride", self.stride >= 1, "at least 1"),
             (
@@ -195,15 +205,23 @@ def _as_json(name: str, value: Any) -> Any:
     Raises:
         TypeError: JSON has no such value, or would give back another.
     """
+    must_be("variant", "the name of an option", name, str, "a word")
     try:
-        found = json.loads(json.dumps(value))
+        found = json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError):
-        raise TypeError(f"variant: option {name!r} is a {type(value).__name__}; expected a JSON value") from None
-    if found != value and not (isinstance(value, tuple) and found == list(value)):
+        raise TypeError(f"variant: option {name!r} is {value!r}; expected a JSON value") from None
+    if found != _listed(value):
         raise TypeError(
             f"variant: option {name!r} is {value!r}, which JSON gives back as {found!r}; expected one it keeps"
         )
     return found
+
+
+def _listed(value: Any) -> Any:
+    """`value` with lists for tuples, at any depth."""
+    if isinstance(value, tuple | list):
+        return [_listed(one) for one in value]
+    return {key: _listed(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def inference_network(network: keras.Model) -> keras.Model:
@@ -222,6 +240,15 @@ def inference_network(network: keras.Model) -> keras.Model:
     outputs = named_outputs(network.output)
     given = {name: outputs[name] for name in ("density", "points")} if "points" in outputs else outputs["density"]
     return _INFERENCE.setdefault(network, keras.Model(image, given, name=f"{network.name}_inference"))
+
+
+def __getattr__(name: str) -> Any:
+    """What was here before recipes had a module of their own."""
+    from harness import recipe
+
+    if name in ("Stage", "Sigma", "COMMON", "FINE_TUNING", "common_recipe"):
+        return getattr(recipe, name)
+    raise AttributeError(f"module 'harness.method' has no attribute {name!r}")
 
 
 _INFERENCE: WeakKeyDictionary = WeakKeyDictionary()  # made once, so that what is compiled for it is compiled once

@@ -73,6 +73,8 @@ def test_a_number_out_of_bounds_is_refused_in_python_and_in_a_file(
         lambda: recipe(epochs=np.int64(3), flip=np.float32(1), grey=0, ema=0.999, crop=(1, 1), scales=(0.5, 0.5)),
         lambda: Stage(learning_rate=1, rates={"front*": 0}, warmup_steps=0, share=1),
         lambda: Sigma(neighbours=3, smallest=2, largest=2),
+        lambda: Sigma(neighbours=3, smallest=0),
+        lambda: recipe(flip=False, scales=[0.5, 2]),
         lambda: budget(crops=1, steps=None),
     ],
 )
@@ -88,7 +90,7 @@ def method(**changed: Any) -> Method:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: method(name="mine[net]"), r"'mine\[net\]' is no name of letters"),
+        (lambda: method(name="mine[net]"), r"'mine\[net\]' cannot be a name; expected one without"),
         (lambda: method(stride=0), "stride is 0; expected at least 1"),
         (lambda: method(multiple_of=6), "multiple_of is 6; expected a multiple of its stride, 4, or 0"),
         (lambda: method(margin=-1), "margin is -1; expected at least 0"),
@@ -97,9 +99,13 @@ def method(**changed: Any) -> Method:
         (lambda: recipe(crop=None, images_per_step=1, crop_share=()), r"crop_share is \(\); expected one or more"),
         (lambda: recipe(scales=(2.0, 1.0)), r"scales is \(2.0, 1.0\); expected \(lowest, highest\)"),
         (lambda: Sigma(smallest=3, largest=2), "smallest is 3; expected at most largest, which is 2"),
+        (lambda: method(variants={"a ": Variant({})}), "'a ' cannot be a name"),
+        (lambda: recipe(scales=[-1.0, 2.0]), r"scales is \[-1.0, 2.0\]; expected a finite number above 0"),
+        (lambda: recipe(epochs=100.0), "epochs is 100.0; expected a whole number"),
+        (lambda: recipe(epochs=-(10**400)), "expected a whole number of at least 1"),
         (lambda: recipe(scales=(0.5,)), r"scales is \(0.5,\); expected \(lowest, highest\)"),
-        (lambda: method(variants={"a]b": Variant({})}), r"'a\]b' is no name"),
-        (lambda: method(name="all"), "'all' is no name"),
+        (lambda: method(variants={"a]b": Variant({})}), r"'a\]b' cannot be a name"),
+        (lambda: method(name="all"), "'all' stands for every method"),
         (lambda: Stage(decay="cosin"), "Did you mean 'cosine'"),  # type: ignore[arg-type]
     ],
 )
@@ -118,9 +124,13 @@ def test_what_its_parts_are_to_each_other(make: Callable[[], Any], message: str)
         (lambda: Stage(loss_weights=[1.0]), "loss_weights is .*; expected a mapping"),
         (lambda: method(variants=[Variant({})]), "variants is .*; expected a mapping of names to harness.Variant"),
         (lambda: Variant("abc"), "options is 'abc'; expected a mapping"),
-        (lambda: Variant({"x": {1, 2}}), "option 'x' is a set; expected a JSON value"),
+        (lambda: Variant({"x": {1, 2}}), "option 'x' is .*; expected a JSON value"),
         (lambda: Variant({"x": {1: 4}}), r"option 'x' is \{1: 4\}, which JSON gives back as \{'1': 4\}"),
-        (lambda: Variant({"x": math.nan}), "which JSON gives back as nan"),
+        (lambda: Variant({1: 2}), "the name of an option is 1; expected a word"),
+        (lambda: method(stride="8"), "method 'mine': stride is '8'; expected a whole number of pixels"),
+        (lambda: method(stride=8.0), "stride is 8.0; expected a whole number of pixels"),
+        (lambda: method(variants={1: Variant({})}), "is 1; expected a word"),
+        (lambda: Variant({"x": math.nan}), "option 'x' is nan; expected a JSON value"),
     ],
 )
 def test_what_kind_its_parts_are_of(make: Callable[[], Any], message: str) -> None:
@@ -129,8 +139,21 @@ def test_what_kind_its_parts_are_of(make: Callable[[], Any], message: str) -> No
 
 
 def test_options_are_what_whoever_loads_the_weights_will_see() -> None:
-    variant = Variant({"tasks": ("de", "se"), "n": 2, "w": {"a": None}})
-    assert variant.options == {"tasks": ["de", "se"], "n": 2, "w": {"a": None}}
+    variant = Variant({"tasks": ("de", "se"), "n": 2, "w": {"a": ((1, 2), [(3,)])}})
+    assert variant.options == {"tasks": ["de", "se"], "n": 2, "w": {"a": [[1, 2], [[3]]]}}
+
+
+@pytest.mark.parametrize("name", ["alpha=0.5", "λ0", "_x", "no pra", "50%", "de+ct", "größe"])
+def test_names_that_break_nothing_are_taken(name: str) -> None:
+    assert method(name=name, variants={name: Variant({})}).name == name
+
+
+def test_what_was_in_one_module_is_found_there_still() -> None:
+    from harness import recipe as recipes
+    from harness.method import COMMON, FINE_TUNING, Recipe, Sigma, Stage, common_recipe
+
+    assert (COMMON, FINE_TUNING, common_recipe) == (recipes.COMMON, recipes.FINE_TUNING, recipes.common_recipe)
+    assert (Recipe, Sigma, Stage) == (recipes.Recipe, recipes.Sigma, recipes.Stage)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import os
 import tarfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_what_the_wheel_and_the_sdist_hold(built: Path) -> None:
 def test_one_version() -> None:
     """The package's own is its metadata's, and what one is asked to cite."""
     said = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
-    assert said == harness.__version__
+    assert said == harness.__version__ == metadata.version("crowd-harness")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert changes.startswith(f"# Changelog\n\n## {said}")
 

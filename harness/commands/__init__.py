@@ -28,8 +28,7 @@ def load(plugin_files: Iterable[Path]) -> Host:
 
     files = list(plugin_files)
     host = load_host(files)
-    for file in files:
-        plugin = next(each for each in host.plugins if each.distribution == file.name and each.name == file.stem)
+    for file, plugin in zip(files, host.plugins[len(host.plugins) - len(files) :], strict=True):  # they come last
         if plugin.module is None:
             raise HarnessError(f"--plugin {file}: {'; '.join(plugin.errors)}")
     _say(host, [0] * len(host.plugins))

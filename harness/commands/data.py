@@ -11,7 +11,6 @@ import click
 
 from harness.commands import load
 from harness.commands.cli import data_root_option, plugin_option
-from harness.run import LARGEST_SEED
 
 
 @click.group("data")
@@ -116,7 +115,7 @@ def _with_progress(work: Any) -> Path:
     "--out", required=True, type=click.Path(path_type=Path), help="A data root; the dataset's folder is made in it."
 )
 @click.option("--images", default=20, show_default=True, type=click.IntRange(10, 100_000), help="How many scenes.")
-@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @plugin_option
 def synth_command(like: str, out: Path, images: int, seed: int, plugin_files: tuple[Path, ...]) -> None:
     """Write drawn scenes in the exact files of a dataset, to try the whole path without its download."""

@@ -11,15 +11,16 @@ import click
 
 from harness.commands import load
 from harness.commands.cli import plugin_option, weights_options
-from harness.training.export import FORMATS
 
 if TYPE_CHECKING:
     from harness.training.export import Agreement
 
+FORMATS = ("onnx", "savedmodel", "tflite")  # of `harness.training.export`, which is too heavy for --help
+
 
 @click.command("export")
 @weights_options()
-@click.option("--format", "format_name", required=True, type=click.Choice(list(FORMATS)))
+@click.option("--format", "format_name", required=True, type=click.Choice(FORMATS))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new file; of savedmodel a folder.")
 @click.option("--size", help="Height x width of all pictures it will see, e.g. 768x1024. Without: any size.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Compare on this one, not on a drawn one.")

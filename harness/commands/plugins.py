@@ -11,7 +11,6 @@ import click
 
 from harness.commands import load
 from harness.commands.cli import plugin_option
-from harness.run import out_of_brackets
 
 
 @click.group("plugins")
@@ -165,6 +164,8 @@ def _describe(host: Any, method: Any, variant: str) -> dict[str, Any]:
     recipe = _recipe(method.recipe)
     options = ModelOptions(variant=dict(method.variants[variant].options) if variant else {})
     network = soundness.built(method, options)
+    from harness.run import out_of_brackets
+
     values = [value for value in published.gather(host) if out_of_brackets(value.method)[0] == method.name]
     return {
         "method": in_brackets(method.name, variant),

@@ -11,7 +11,6 @@ import click
 
 from harness.commands import errors_said, load
 from harness.commands.cli import plugin_option
-from harness.run import out_of_brackets
 
 
 @click.command("published")
@@ -35,6 +34,7 @@ def command(
     from harness.errors import unknown_name
     from harness.reporting import published
     from harness.reporting.conflicts import conflicts
+    from harness.run import out_of_brackets
 
     host = load(plugin_files)
     with errors_said(host):

@@ -53,7 +53,7 @@ def unpack(archive: Path, target: Path, largest: int, strip: bool) -> int:
         return count
     except DAMAGED as error:
         of_disk = isinstance(error, OSError) and error.errno  # a full one, say: the archive may be whole
-        advice = "" if of_disk else "; delete it to download it again"
+        advice = "" if of_disk else "; delete it to download it again, or unpack it by hand"
         raise DataError(f"{archive}: cannot be unpacked ({error}){advice}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

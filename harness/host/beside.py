@@ -118,10 +118,16 @@ def counted_files(place: Path) -> Iterator[Path]:
         return
     seen = {os.path.realpath(place)}
     for folder, inner, names in os.walk(place, followlinks=True):
-        inner[:] = sorted(name for name in inner if os.path.realpath(os.path.join(folder, name)) not in seen)
+        followed = [name for name in inner if _is_code(Path(folder, name))]
+        inner[:] = sorted(name for name in followed if os.path.realpath(Path(folder, name)) not in seen)
         seen.update(os.path.realpath(os.path.join(folder, name)) for name in inner)  # a link may lead back
         found = (Path(folder, name) for name in sorted(names))
         yield from (path for path in found if path.suffix in COUNTED and path.is_file())
+
+
+def _is_code(folder: Path) -> bool:
+    """Whether to look into `folder`: a link may lead to a package, or to a dataset of a million files."""
+    return not folder.is_symlink() or (folder / "__init__.py").is_file()
 
 
 def _imports(file: Path) -> set[str]:

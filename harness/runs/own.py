@@ -110,22 +110,22 @@ def recipe(base: Recipe, name: str, asked: Asked, what: str) -> Recipe:
     elif changes.get("crop") is not None:
         changes["crop_share"] = 1.0
     of_stage = {key: changes.pop(key) for key in STAGE_FIELDS if key in changes}
-    if "stages" in changes:
-        changes["stages"] = tuple(_stage(stage) for stage in changes["stages"])
-    elif of_stage and len(base.stages) > 1:
+    if of_stage and "stages" not in changes and len(base.stages) > 1:
         names = ", ".join(stage.name for stage in base.stages)
         raise HarnessError(
             f"recipe {name}: {next(iter(of_stage))} is a field of a stage, and recipe {what} has {len(base.stages)}: {names}. "
             f"Give the stages whole ('stages: [...]'), or leave it out"
         )
-    elif of_stage:
-        changes["stages"] = (replace(base.stages[0], **of_stage),)
-    if "sigma" in changes:
-        changes["sigma"] = replace(base.sigma, **changes["sigma"])
     try:
+        if "stages" in changes:
+            changes["stages"] = tuple(_stage(stage) for stage in changes["stages"])
+        elif of_stage:
+            changes["stages"] = (replace(base.stages[0], **of_stage),)
+        if "sigma" in changes:
+            changes["sigma"] = replace(base.sigma, **changes["sigma"])
         made = replace(base, name=name, **changes)
         made.check_asked()
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise HarnessError(f"{error} (recipe {what}, changed)") from None
     return made
 
@@ -160,7 +160,10 @@ def budget(name: str, asked: Asked) -> Budget:
     if given:
         exact = not at_most and given != ["crops"]
         changes = {**dict.fromkeys(LENGTHS), "exact": exact, **changes}
-    return replace(base, name=name, **changes)
+    try:
+        return replace(base, name=name, **changes)
+    except (TypeError, ValueError) as error:
+        raise HarnessError(str(error)) from None
 
 
 def check_name(name: str, kind: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def parse_datasets(host: Host, text: str) -> list[Benchmark]:
     """ "all", or "shtech_a,ucf_qnrf" → benchmarks; all means every one but the drawn scenes."""
     if text == "all":
         return [benchmark for benchmark in host.benchmarks.values() if benchmark.needs_files]
-    parts = [text] if Path(text).is_dir() else text.split(",")  # a folder's name may have a comma
+    parts = [text] if os.path.isdir(text) else text.split(",")  # a folder's name may have a comma
     names = list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
     if not names:
         raise HarnessError(f"--datasets {text!r} names no dataset. Known: {', '.join(sorted(host.benchmarks))}.")

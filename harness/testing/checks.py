@@ -251,9 +251,23 @@ class Noting(dict[str, Any]):
         self.read.update(super().keys())
         return super().__iter__()
 
+    def _all(self) -> dict[str, Any]:
+        self.read.update(dict.keys(self))
+        return dict(zip(dict.keys(self), dict.values(self), strict=True))
+
+    def keys(self) -> Any:
+        return self._all().keys()
+
+    def values(self) -> Any:
+        return self._all().values()
+
     def items(self) -> Any:
-        self.read.update(super().keys())
-        return super().items()
+        return self._all().items()
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == other
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def try_variants(method: Method) -> str:
@@ -268,7 +282,7 @@ def try_variants(method: Method) -> str:
             network = soundness.built(method, options)
             soundness.check_density(method, network)
             soundness.check_loss(method, network, options)
-            if unread := sorted(noting.keys() - noting.read):
+            if unread := sorted(set(options_of(method, name).variant) - noting.read):
                 raise HarnessError(f"nothing looks at its option {unread[0]!r}; expected build or loss to")
         except HarnessError as error:
             raise AssertionError(f"{in_brackets(method.name, name)}: {error}") from None
@@ -311,8 +325,15 @@ def _near(name: str, known: Iterable[str]) -> str:
     letters = {"".join(filter(str.isalnum, each.lower())): each for each in known}
     mine = "".join(filter(str.isalnum, name.lower()))
     close = difflib.get_close_matches(mine, letters, 1, 0.85)
-    longer = close and (mine.startswith(close[0]) or close[0].startswith(mine))  # nwpu_crowd_val is another
-    return letters.get(mine) or (letters[close[0]] if close and not longer else "")
+    # nwpu_crowd_val, shtech_c and worldexpo15 would be others.
+    other = close and (
+        mine.startswith(close[0][:-1]) or close[0].startswith(mine[:-1]) or _worded(mine) == _worded(close[0])
+    )
+    return letters.get(mine) or (letters[close[0]] if close and not other else "")
+
+
+def _worded(name: str) -> str:
+    return "".join(filter(str.isalpha, name))
 
 
 def try_step_elsewhere(method: Method, variant: str, backend_name: str, files: list[Path]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness import ModelOptions, hookimpl
+from harness.commands import load
 from harness.commands.cli import main
 from harness.errors import HarnessError
 from harness.host import plugins
@@ -140,6 +141,14 @@ def test_a_plugin_file_that_was_asked_for_must_be_had(
     assert ended.value.code == 2 and f"--plugin {path}: " in (error := capsys.readouterr().err) and said in error
 
 
+def test_of_two_plugin_files_of_one_name_each_must_be_had(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    there = file(tmp_path / "a", "mine", METHOD.format(name="mine"))
+    for given in ([there, tmp_path / "nowhere" / "mine.py"], [tmp_path / "nowhere" / "mine.py", there]):
+        with pytest.raises(HarnessError, match=r"nowhere/mine.py: .*no such plugin file"):
+            load(given)
+
+
 def test_a_linked_package_beside_a_plugin_is_part_of_its_version(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     part = file(tmp_path / "elsewhere", "__init__", "value = 1\n")
@@ -147,11 +156,17 @@ def test_a_linked_package_beside_a_plugin_is_part_of_its_version(tmp_path: Path)
     package.mkdir()
     file(package, "__init__", "")
     (package / "inner").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data").mkdir()
+    image = file(tmp_path / "data", "looks_like_code", "")
+    (package / "data").symlink_to(tmp_path / "data")
     (tmp_path / "elsewhere" / "back").symlink_to(package)  # a circle
     mine = file(tmp_path, "mine", "import parts_of_linked\n")
     before = digest_of_file(mine)
     part.write_text("value = 2\n")
-    assert digest_of_file(mine) != before
+    after = digest_of_file(mine)
+    assert after != before
+    image.write_text("value = 3\n")
+    assert digest_of_file(mine) == after, "a linked folder of something else, which may be large, is not gone through"
 
 
 def test_where_a_plugin_is_broken_no_guess_is_made(tmp_path: Path) -> None:

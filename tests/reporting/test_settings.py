@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from made_records import changed, make_record
 
+from harness.errors import HarnessError
+from harness.recipe import COMMON
 from harness.reporting.ablation import ablation_tables
 from harness.reporting.asked import in_name, recipe_told
 from harness.reporting.comparison import comparison_table
@@ -13,6 +16,7 @@ from harness.reporting.difference import difference
 from harness.reporting.overall import overall_tables
 from harness.reporting.rows import comparisons
 from harness.reporting.settings import earlier
+from harness.runs import own
 from harness.runs.records import Record
 
 
@@ -166,3 +170,15 @@ def test_a_diff_says_what_the_recipe_was() -> None:
     assert "better; trained with learning_rate 0.0003" in said and "-9.0" in said
     both = difference([under(old, stage=FASTER), new], [new, under(old, stage=FASTER)])
     assert both == "No differences.\n\n2 rows unchanged."
+
+
+@pytest.mark.parametrize(
+    "asked", [{"sigma": {"pixels": 0.0}}, {"stages": [{"share": 2.0}]}, {"learning_rate": 0.0}, {"sigma": {"width": 3}}]
+)
+def test_a_record_of_what_is_refused_today_is_still_read(asked: dict[str, Any]) -> None:
+    record = make_record(recipe="mine")
+    whole = {**record.identity, "asked": {"recipe": {"from": "common", **asked}}}
+    (comparison,) = comparisons([changed(record, identity=whole)])
+    assert comparison_table(comparison, []).rows
+    with pytest.raises(HarnessError):
+        own.recipe(COMMON, "mine", {"from": "common", **asked}, "common")

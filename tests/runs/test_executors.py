@@ -277,7 +277,10 @@ def test_gpus_that_were_chosen_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_pat
     driver.chmod(0o755)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(local, "has_devices", lambda: False)
     assert local.gpus() == [], "a variable that was left from another machine"
+    monkeypatch.setattr(local, "has_devices", lambda: True)
+    assert local.gpus() == ["2", "3"], "a container without the driver's program"
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert local.gpus() == ["2", "3"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")

@@ -66,6 +66,7 @@ def test_a_folder_with_a_comma_in_its_name_is_one_dataset(tmp_path: Path) -> Non
     folder.mkdir(parents=True)
     (benchmark,) = parse_datasets(load_host(), str(folder))
     assert benchmark.name == "pics"
+    assert loaded(tmp_path, f"datasets: '{folder}'\n").datasets == (str(folder),)
     assert [one.name for one in parse_datasets(load_host(), "synth, mall")] == ["synth", "mall"]
 
 

@@ -172,9 +172,11 @@ def test_averages_are_what_is_validated_and_kept_and_a_killed_run_keeps_them(tmp
 
 
 def test_recipes_refuse_what_no_average_or_norm_can_be() -> None:
-    with pytest.raises(ValueError, match=r"recipe 'common': ema is 1; expected a finite number of at least 0, below 1"):
+    with pytest.raises(
+        ValueError, match=r"recipe 'common': ema is 1.0; expected a finite number of at least 0, below 1"
+    ):
         replace(COMMON, ema=1.0)
-    with pytest.raises(ValueError, match=r"recipe 'common': clip is -1; expected a finite number of at least 0"):
+    with pytest.raises(ValueError, match=r"recipe 'common': clip is -1.0; expected a finite number of at least 0"):
         replace(COMMON, clip=-1.0)
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
@@ -96,11 +97,15 @@ def processors() -> int:
 
 def gpus() -> list[str]:
     """The GPUs of this machine as CUDA names them; none where there is no NVIDIA driver."""
-    if not shutil.which("nvidia-smi"):
-        return []
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = [name for name in (chosen or "").split(",") if name.strip() and name.strip() != "-1"]
+    if not shutil.which("nvidia-smi"):  # a container may have the devices without it
+        return named if has_devices() else []
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
     there = [str(number) for number, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if there and chosen is not None:
-        return [name for name in chosen.split(",") if name.strip() and name.strip() != "-1"]
-    return there
+    return named if there and chosen is not None else there
+
+
+def has_devices() -> bool:
+    """Whether the kernel shows an NVIDIA GPU."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
