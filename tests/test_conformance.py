@@ -91,6 +91,8 @@ def test_a_variant_is_checked_by_its_name() -> None:
         ),
         ("own", "table 1, row 1: expected keys and values"),
         ("{method: own, dataset: nwpu_crowd_val, mae: 9.9}", ""),
+        ("{method: own, dataset: shtech_c, mae: 1.2e2}", ""),
+        ("{method: own, dataset: worldexpo15, mae: 1e2}", ""),
         ("{method: own, dataset: shtechA, mae: 9.9}", "dataset 'shtechA' is unknown. Did you mean 'shtech_a'?"),
         ("{method: own, dataset: sthech_a, mae: 9.9}", "dataset 'sthech_a' is unknown. Did you mean 'shtech_a'?"),
         ("{method: owm, dataset: shtech_a, mae: 9.9}", "its published numbers are of owm; none is of 'own'"),
