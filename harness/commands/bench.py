@@ -207,8 +207,11 @@ def _splits(cells: list[Cell]) -> Iterator[str]:
 
     first: dict[str, Any] = {}
     for cell in cells:
-        first.setdefault(cell.run.request.dataset, cell)  # two folders may be called alike
-    for name, cell in first.items():
+        first.setdefault(cell.run.request.dataset, cell)
+    names = [cell.run.benchmark.name for cell in first.values()]
+    for dataset, cell in first.items():
+        name = cell.run.benchmark.name
+        name = dataset if names.count(name) > 1 else name  # two folders may be called alike
         budget, sizes = cell.run.budget, cell.split.sizes
         val, test = (
             min(sizes["val"], budget.validation_images or sizes["val"]),

@@ -77,6 +77,14 @@ def test_the_check_and_the_bench_say_the_split_and_warn(harness: Command, tmp_pa
     assert "six: 4 to train, 1 to validate, 1 to test" in lines
     assert "many: 10 to train, 3 to validate, 3 to test" in lines
     assert [line.partition(":")[0] for line in lines if "are few" in line] == ["six"]
+    pictures(tmp_path / "other" / "six", 16)
+    done = harness("bench", "--methods", "mcnn", "--datasets", "./six,other/six", "--budget", "smoke", "--dry-run")
+    told = [line.partition(":")[0] for line in done.stderr.splitlines() if "to train" in line]
+    assert told == [
+        str(tmp_path / "six"),
+        str(tmp_path / "six"),
+        str(tmp_path / "other" / "six"),
+    ]  # the first with a warning
     done = harness("bench", "--methods", "mcnn", "--datasets", "./one", "--budget", "smoke")
     assert done.returncode == 2 and f"{tmp_path / 'one'}: 0 to train, 0 to validate, 1 to test" in one_line(done)
 

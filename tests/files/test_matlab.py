@@ -105,7 +105,7 @@ def test_a_process_that_was_killed_is_started_again(reader: Reader, tmp_path: Pa
 def test_a_file_that_kills_its_reader_is_named_and_no_other(hurt: Reader, tmp_path: Path) -> None:
     good, deadly, late = (written(tmp_path / f"{name}.mat", 2) for name in ("good", "deadly", "late"))
     hurt.read(good)
-    with pytest.raises(DataError, match=rf"^{deadly}: damaged: .*crashed \(SIGSEGV\)") as raised:
+    with pytest.raises(DataError, match=rf"^{deadly}: damaged: .*crashed \(signal SIGSEGV\)") as raised:
         hurt.read(deadly)
     assert "\n" not in str(raised.value)
     assert len(hurt.read(good)["annPoints"]) == 2
