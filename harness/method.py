@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from harness.nn.batch import Batch
 
 
-NAME = re.compile(
-    r"[^][,/\\\s]([^][,/\\]*[^][,/\\\s])?"
-)  # commands, folders and files have it; [ and ] are round variants
+# Of methods and variants: commands, folders and files have them, and [ and ] are round a variant.
+NAME = re.compile(r"[^][,/\\\s]([^][,/\\]*[^][,/\\\s])?")
 OUTSIDE = ("mask", "blur")
 
 
@@ -138,7 +137,7 @@ class Method:
             for key, value in given.items():
                 if not isinstance(value, kind):
                     raise TypeError(
-                        f"method {self.name!r}: {what} {key!r} is a {type(value).__name__}; expected harness.{kind.__name__}"
+                        f"{owner}: {what} {key!r} is a {type(value).__name__}; expected harness.{kind.__name__}"
                     )
         for name in (self.name, *self.variants):
             must_be(owner, "the name of it or of a variant", name, str, "a word")
@@ -162,7 +161,7 @@ class Method:
             ("outside", self.outside in OUTSIDE, " or ".join(map(repr, OUTSIDE))),
         ):
             if not holds:
-                raise ValueError(f"method {self.name!r}: {name} is {getattr(self, name)!r}; expected {expected}")
+                raise ValueError(f"{owner}: {name} is {getattr(self, name)!r}; expected {expected}")
         for recipe in (self.recipe, *self.recipes.values()):
             recipe.check_asked()
 

@@ -120,8 +120,7 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
             click.echo(cell.run.name)
         for cell in cells:
             if cell.record and cell not in todo:
-                there = f"there already: {cell.run.name}  {cell.record.status}"
-                say(there)
+                say(f"there already: {cell.run.name}  {cell.record.status}")
         return
     _check_pretrained(todo)
     if kept := keep(asked):
@@ -139,11 +138,9 @@ def command(file: Path | None, example: bool, retry: str, dry_run: bool, **flags
     say(f"the whole table: {path}")
     failed = sorted({cell.record.status for cell in cells if cell.record and cell not in todo} - {"ok"})
     if failed:
-        how = f"of an earlier bench, and not run again: --retry {','.join(failed)}"
-        say(how)
+        say(f"of an earlier bench, and not run again: --retry {','.join(failed)}")
     if len(found) < len(finished):
-        gone = f"{len(finished) - len(found)} cells have no record: another bench may be running them"
-        say(gone)
+        say(f"{len(finished) - len(found)} cells have no record: another bench may be running them")
     if len(found) < len(finished) or any(record.status != "ok" for record in found):
         click.get_current_context().exit(1)
 
@@ -210,8 +207,8 @@ def _splits(cells: list[Cell]) -> Iterator[str]:
         first.setdefault(cell.run.request.dataset, cell)
     names = [cell.run.benchmark.name for cell in first.values()]
     for dataset, cell in first.items():
-        name = cell.run.benchmark.name
-        name = dataset if names.count(name) > 1 else name  # two folders may be called alike
+        alike = names.count(cell.run.benchmark.name) > 1  # as two folders may be
+        name = dataset if alike else cell.run.benchmark.name
         budget, sizes = cell.run.budget, cell.split.sizes
         val, test = (
             min(sizes["val"], budget.validation_images or sizes["val"]),

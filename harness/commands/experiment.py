@@ -11,7 +11,8 @@ import click
 from harness.errors import HarnessError
 from harness.files.atomic import written
 from harness.run import LARGEST_SEED
-from harness.runs.experiment import FILE, Asked, Experiment, listed, load, text_of
+from harness.runs.experiment import FILE, Asked, Experiment, load, text_of
+from harness.runs.plan import split_names
 
 WRITTEN = "# Written by harness bench."
 
@@ -42,7 +43,7 @@ def _words(flags: dict[str, Any]) -> dict[str, Any]:
     """Flags by the keys of a file, and as a file says them."""
     said = {key: value for key, value in flags.items() if key != "plugin_files"}
     for key in ("methods", "datasets"):
-        said[key] = tuple(listed(flags[key])) or (flags[key],)
+        said[key] = tuple(split_names(flags[key])) or (flags[key],)
     return said | {
         "seeds": _seeds(flags["seeds"]),
         "slurm": _slurm(flags["slurm"]),

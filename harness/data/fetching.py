@@ -58,8 +58,9 @@ def _unpack(archive: Path, together: Path, download: Download, strip: bool) -> N
     import pooch
 
     unpack(archive, together, download.largest, strip)
-    if not download.sha256:
-        _noted(archive).write_text(pooch.file_hash(str(archive)) + "\n", encoding="utf-8")
+    noted = _noted(archive)
+    if not download.sha256 and not noted.is_file():
+        noted.write_text(pooch.file_hash(str(archive)) + "\n", encoding="utf-8")
 
 
 def _noted(archive: Path) -> Path:

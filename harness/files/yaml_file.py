@@ -13,7 +13,7 @@ import yaml
 from harness.errors import HarnessError, one_line, printable
 
 Place = tuple[str | int, ...]
-FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
+_FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,15 @@ class Sheet:
         return f"{self.path}, line {self.lines[found]}" if found else str(self.path)
 
 
+def exponents_are_numbers(kind: Any) -> Any:
+    """Decorates a loader or dumper of PyYAML's: 3e-4 is a number to it, as in YAML 1.2."""
+    kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+    return kind
+
+
+@exponents_are_numbers
 class _Loader(yaml.SafeLoader):
-    """Plain values alone. 3e-4 is a number, as in YAML 1.2; an anchor would have no one line, and may grow without end."""
+    """Plain values alone; an anchor would have no one line, and may grow without end."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -53,12 +60,9 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+@exponents_are_numbers
 class _Dumper(yaml.SafeDumper):
     """Quotes words that `_Loader` would take for numbers."""
-
-
-for _each in (_Loader, _Dumper):
-    _each.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
 
 
 def as_yaml(values: Any, width: int = 100, flow: bool | None = None) -> str:

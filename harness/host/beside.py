@@ -118,9 +118,9 @@ def counted_files(place: Path) -> Iterator[Path]:
         return
     seen = {os.path.realpath(place)}
     for folder, inner, names in os.walk(place, followlinks=True):
-        followed = [name for name in inner if _is_code(Path(folder, name))]
-        inner[:] = sorted(name for name in followed if os.path.realpath(Path(folder, name)) not in seen)
-        seen.update(os.path.realpath(os.path.join(folder, name)) for name in inner)  # a link may lead back
+        real = {name: os.path.realpath(Path(folder, name)) for name in sorted(inner) if _is_code(Path(folder, name))}
+        inner[:] = [name for name in real if real[name] not in seen]
+        seen.update(real.values())  # a link may lead back
         found = (Path(folder, name) for name in sorted(names))
         yield from (path for path in found if path.suffix in COUNTED and path.is_file())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from harness.runs import own
 from harness.runs.checked import Keys, one_of
 from harness.runs.executors import EXECUTORS
 from harness.runs.own_checked import OwnBudget, OwnRecipe
+from harness.runs.plan import split_names
 from harness.training.backend import PRECISIONS
 
 FILE = "experiment.yaml"
@@ -39,11 +39,8 @@ NUMBERS = r"\d+(\s*,\s*\d+)*"
 DECIDES = ("methods", "datasets", "seeds", "recipe", "budget", "select", "precision", "pretrained")
 
 
-def listed(value: Any) -> Any:
-    """The parts of a text with commas; a folder whose name has one is whole."""
-    if not isinstance(value, str) or os.path.isdir(value):
-        return [value] if isinstance(value, str) else value
-    return [part.strip() for part in value.split(",") if part.strip()]
+def _listed(value: Any) -> Any:
+    return split_names(value) if isinstance(value, str) else value
 
 
 def _numbers(value: Any) -> Any:
@@ -61,7 +58,9 @@ def _named_or_own(kind: str, known: Iterable[str], model: type[Keys]) -> Any:
     return Annotated[name | one, Discriminator(lambda value: "name" if isinstance(value, str) else "own")]
 
 
-Words = Annotated[tuple[StrictStr, ...], Field(min_length=1), BeforeValidator(listed), _one_or_more({"type": "string"})]
+Words = Annotated[
+    tuple[StrictStr, ...], Field(min_length=1), BeforeValidator(_listed), _one_or_more({"type": "string"})
+]
 Seeds = Annotated[
     tuple[Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)], ...],
     Field(min_length=1),

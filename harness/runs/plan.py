@@ -30,13 +30,16 @@ class Cell:
     split: Split
 
 
+def split_names(text: str) -> list[str]:
+    """The names in "shtech_a, own/pictures"; a folder whose name has a comma is one."""
+    return [text] if os.path.isdir(text) else [name for part in text.split(",") if (name := part.strip())]
+
+
 def parse_methods(host: Host, text: str) -> list[tuple[str, str]]:
     """ "all", or "mcnn,sasnet[no_pra]" → (method, variant) pairs, without repeats."""
     if text == "all":
         return [(name, "") for name in sorted(host.methods)]
-    pairs = []
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        pairs.append(parse_method(host, item))
+    pairs = [parse_method(host, name) for name in split_names(text)]
     if not pairs:
         raise HarnessError(f"--methods {text!r} names no method. Known: {', '.join(sorted(host.methods))}.")
     return list(dict.fromkeys(pairs))
@@ -62,11 +65,10 @@ def parse_datasets(host: Host, text: str) -> list[Benchmark]:
     """ "all", or "shtech_a,ucf_qnrf" → benchmarks; all means every one but the drawn scenes."""
     if text == "all":
         return [benchmark for benchmark in host.benchmarks.values() if benchmark.needs_files]
-    parts = [text] if os.path.isdir(text) else text.split(",")  # a folder's name may have a comma
-    names = list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+    names = split_names(text)
     if not names:
         raise HarnessError(f"--datasets {text!r} names no dataset. Known: {', '.join(sorted(host.benchmarks))}.")
-    return [host.benchmark(name) for name in names]
+    return [host.benchmark(name) for name in dict.fromkeys(names)]
 
 
 def plan_cells(

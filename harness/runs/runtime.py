@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, last_line
 from harness.runs.runtime_records import RuntimeRecord
 
 WARM_UP = 2
@@ -48,8 +48,8 @@ def measured(request: RuntimeRequest) -> RuntimeRecord:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit status {done.returncode}"]
-        raise HarnessError(f"{request.method}: could not be measured: {lines[-1]}")
+        said = last_line(done.stderr) or f"exit status {done.returncode}"
+        raise HarnessError(f"{request.method}: could not be measured: {said}")
     return RuntimeRecord.model_validate_json(done.stdout.splitlines()[-1])
 
 

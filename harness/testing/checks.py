@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import HarnessError, one_line
+from harness.errors import HarnessError, last_line, one_line
 from harness.method import Method, ModelOptions, inference_network, named_outputs
 from harness.recipe import Stage
 from harness.run import in_brackets, out_of_brackets
 
 if TYPE_CHECKING:
-    from harness.host.plugins import Host, Plugin
+    from harness.host.plugins import Host
 
 STEPS = 4
 STARTS = 3  # a unit that is dead by the chance of its start is not dead from every start
@@ -277,12 +277,13 @@ def try_variants(method: Method) -> str:
     for name in method.variants:
         try:
             options = options_of(method, name)
-            noting = Noting(options.variant)
+            given = options.variant
+            noting = Noting(given)
             options = replace(options, variant=noting)
             network = soundness.built(method, options)
             soundness.check_density(method, network)
             soundness.check_loss(method, network, options)
-            if unread := sorted(set(options_of(method, name).variant) - noting.read):
+            if unread := sorted(given.keys() - noting.read):
                 raise HarnessError(f"nothing looks at its option {unread[0]!r}; expected build or loss to")
         except HarnessError as error:
             raise AssertionError(f"{in_brackets(method.name, name)}: {error}") from None
@@ -295,9 +296,10 @@ def try_published(method: Method, host: Host) -> str:
 
     plugin = host.method_plugin[method.name]
     known = len(plugin.errors)
-    values = [value for value in published.gather(host) if out_of_brackets(value.method)[0] == method.name]
+    brought = published.brought(host)
     if plugin.errors[known:]:
         raise AssertionError(plugin.errors[known])
+    values = [value for _, value in brought if out_of_brackets(value.method)[0] == method.name]
     for value in values:
         variant = out_of_brackets(value.method)[1]
         if variant and variant not in method.variants:
@@ -307,17 +309,10 @@ def try_published(method: Method, host: Host) -> str:
         if value.dataset not in host.benchmarks and (near := _near(value.dataset, host.benchmarks)):
             raise AssertionError(f"{value.table}: dataset {value.dataset!r} is unknown. Did you mean {near!r}?")
     own = {name for name, brings in host.method_plugin.items() if brings is plugin}
-    if (of := _rows_of(plugin)) and not own & of:
+    of = {out_of_brackets(value.method)[0] for brings, value in brought if brings is plugin}
+    if of and not own & of:
         raise AssertionError(f"its published numbers are of {', '.join(sorted(of))}; none is of {method.name!r}")
     return f"{len(values)} of it" if values else "none of it"
-
-
-def _rows_of(plugin: Plugin) -> set[str]:
-    """The methods that the plugin's files of published numbers have rows of."""
-    from harness.reporting.published import read
-
-    function = getattr(plugin.module, "harness_published", None)
-    return {out_of_brackets(value.method)[0] for path in (function() if function else ()) for value in read(Path(path))}
 
 
 def _near(name: str, known: Iterable[str]) -> str:
@@ -345,8 +340,7 @@ def try_step_elsewhere(method: Method, variant: str, backend_name: str, files: l
         capture_output=True,
         text=True,
     )
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert done.returncode == 0, lines[-1] if lines else f"exit status {done.returncode}"
+    assert done.returncode == 0, last_line(done.stderr) or f"exit status {done.returncode}"
     losses = json.loads(done.stdout.splitlines()[-1])
     assert np.isfinite(losses).all(), f"losses {losses}"
     return f"losses {', '.join(f'{loss:.3g}' for loss in losses)}"

@@ -166,8 +166,8 @@ def check_loss(method: Method, network: keras.Model, options: ModelOptions, regi
     """
     images, points, maps = crops(method, options)
     if region:
-        maps[REGION] = np.broadcast_to(np.arange(images.shape[2]) < images.shape[2] // 2, images.shape[:3])[..., None]
-        maps[REGION] = maps[REGION].astype(np.float32)
+        maps[REGION] = np.zeros((*images.shape[:3], 1), np.float32)
+        maps[REGION][:, :, : images.shape[2] // 2] = 1
     batch = Batch(
         ops.convert_to_tensor(images),
         ops.convert_to_tensor(points),

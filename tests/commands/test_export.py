@@ -221,3 +221,11 @@ def test_what_agrees_to_a_thousandth_and_no_less() -> None:
     high[0, 0, 0, 0] = 100.0  # beside it each cell may be 0.1 off, and the count of 199 heads only 0.199
     assert not _agreement(image, high, high + np.float32(0.004)).close
     assert _agreement(image, high, high + np.float32(0.0015)).close
+
+
+def test_the_command_offers_the_formats_that_there_are() -> None:
+    """It has names of its own, for --help must not load what converts."""
+    from harness.commands.export import FORMATS as OFFERED
+    from harness.training.export import FORMATS
+
+    assert tuple(FORMATS) == OFFERED
